@@ -17,7 +17,7 @@ const ACROSS: &[(&str, &[&str])] = &[
         "access/users",
         &["credentials", "credentials_by_email", "end_sessions", "set_password", "touch_failed", "touch_login"],
     ),
-    ("identity/idempotency", &["claim", "collect_garbage", "release", "store_response"]),
+    ("identity/idempotency", &["claim", "collect_garbage", "keep", "keep_inserted", "release"]),
     ("identity/invitations", &["by_hash"]),
     ("identity/password_resets", &["by_hash", "carry_out", "delete"]),
     ("identity/throttles", &["clean", "clear", "count", "is_first_beyond", "refund"]),

@@ -19,7 +19,6 @@
 //! | [`crate::registry::kernel::app::App`] | request | `cloudflare::fetch` | the surface's layer, [`RequestAuth`], [`BaseUrl`] | ports, configuration and memory |
 //! | `&'static` [`Surface`] | request | the surface's layer | [`Tenant`], [`RequestAuth`], [`ListQuery`] | the row of the table |
 //! | [`AuthenticatedSlot`] | request | the surface's layer, empty | filled by [`RequestAuth`]; then the layer | the caller, and what is left of its rate limits |
-//! | [`MatchedPath`] | request | axum | [`IdempotentJson`] | the route, so that a key belongs to one operation |
 //! | [`AnsweredFromMemory`] | response | [`conditional`] | the surface's layer | the request asked nobody but memory |
 //! | [`Failure`] | response | [`IntoResponse`] of [`Failure`] | the surface's layer | the failure, which becomes the body |
 //! | [`PassThrough`] | response | [`pass_through`] | `cloudflare::bridge` | a port's stream that nobody has read from yet |
@@ -32,8 +31,6 @@
 //! [`BaseUrl`]: kit::extract::BaseUrl
 //! [`Tenant`]: kit::tenant::Tenant
 //! [`ListQuery`]: kit::paging::ListQuery
-//! [`MatchedPath`]: axum::extract::MatchedPath
-//! [`IdempotentJson`]: kit::idempotency::IdempotentJson
 //! [`Failure`]: crate::registry::kernel::failure::Failure
 //! [`IntoResponse`]: axum::response::IntoResponse
 //! [`PassThrough`]: kit::pass_through::PassThrough

@@ -20,11 +20,14 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Update;
 
-/// Deserializes `T` from JSON. A failure names every unknown field, and the path of a value that does not fit.
-pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let value =
-        json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
-    let (read, unknown) = json::read_strictly(&value);
+/// The JSON of a body.
+pub fn json_body(bytes: &[u8]) -> Result<Value, Failure> {
+    json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))
+}
+
+/// Deserializes `T` from the JSON of a body. A failure names every unknown field, and the path of a value that does not fit.
+pub fn read_body<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    let (read, unknown) = json::read_strictly(value);
     let read = read.map_err(|error| invalid_value("request body is not the JSON", &error))?;
     reject_unknown("field", unknown)?;
     Ok(read)
@@ -63,7 +66,7 @@ impl<T: DeserializeOwned> Extract for JsonBody<T> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Failure::invalid("The request needs a JSON body."));
         }
-        from_json(&bytes).map(Self)
+        read_body(&json_body(&bytes)?).map(Self)
     }
 }
 
@@ -205,6 +208,10 @@ pub async fn method_not_allowed() -> Result<Response, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+        read_body(&json_body(bytes)?)
+    }
 
     #[derive(Debug, Deserialize)]
     struct Sample {

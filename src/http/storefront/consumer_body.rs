@@ -183,7 +183,8 @@ pub struct ConsumerTokenRequest {
 pub struct ConsumerTokenView {
     id: String,
     description: String,
-    /// The token itself: the password for composer, with any user name. Only in the answer to its making.
+    /// The token itself: the password for composer, with any user name. Only in the answer to its making, and in a repetition
+    /// of that with an `Idempotency-Key` while it is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
     created_at: String,

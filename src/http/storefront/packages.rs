@@ -1,8 +1,10 @@
 //! Packages as shops keep them, the hidden ones too.
 
 use axum::response::Response;
+use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
@@ -47,12 +49,12 @@ pub async fn list_storefront_packages(
 )]
 pub async fn create_storefront_package(
     auth: RequestAuth<StorefrontWrite>,
-    body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
+    body: Result<IdempotentJson<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    let JsonBody(request) = body?;
-    let row = catalog::create_package(auth.app(), &actor, request.into()).await?;
-    Ok(created(&StorefrontPackageView::from(row)))
+    let issuer = auth.issuer().await?;
+    let IdempotentJson { value, key } = body?;
+    let answer = catalog::create_package(auth.app(), &issuer, key, value.into()).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(StorefrontPackageView::from)))
 }
 
 /// One package.

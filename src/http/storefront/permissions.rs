@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
@@ -167,9 +168,13 @@ pub async fn delete_order_permissions(
     Ok(ok(&rows.into_iter().map(PermissionView::from).collect::<Vec<_>>()))
 }
 
-fn warned(status: StatusCode, WarnedPermission { row, warnings }: WarnedPermission) -> Response {
-    let tag = permissions::tag_of(&row);
-    with_tag(with_status(status, &PermissionView::warned(row, &warnings)), &tag)
+fn warned_view(WarnedPermission { row, warnings }: WarnedPermission) -> PermissionView {
+    PermissionView::warned(row, &warnings)
+}
+
+fn warned(status: StatusCode, permission: WarnedPermission) -> Response {
+    let tag = permissions::tag_of(&permission.row);
+    with_tag(with_status(status, &warned_view(permission)), &tag)
 }
 
 /// Gives a consumer a permission.
@@ -188,12 +193,13 @@ fn warned(status: StatusCode, WarnedPermission { row, warnings }: WarnedPermissi
 pub async fn create_permission(
     auth: RequestAuth<StorefrontWrite>,
     query: Result<StrictQuery<StrictParam>, Failure>,
-    body: Result<JsonBody<PermissionRequest>, Failure>,
+    body: Result<IdempotentJson<PermissionRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let strict = query?.0.is_strict()?;
-    let spec: PermissionSpec = body?.0.into_spec("")?;
-    Ok(warned(StatusCode::CREATED, grant(auth.app(), &issuer, spec, strict).await?))
+    let (strict, IdempotentJson { value, key }) = (query?.0.is_strict()?, body?);
+    let answer = grant(auth.app(), &issuer, key, value.into_spec("")?, strict).await?;
+    let tag = permissions::tag_of(&answer.value.row);
+    Ok(with_tag(answered(StatusCode::CREATED, &answer.map(warned_view)), &tag))
 }
 
 /// One permission; `ETag` is its own.

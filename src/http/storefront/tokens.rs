@@ -1,15 +1,17 @@
 //! Further tokens of a consumer, one for each seat.
 
 use axum::response::Response;
+use http::StatusCode;
 
-use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::extract::PathParams;
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
-use crate::http::kit::response::{created, no_content, ok};
+use crate::http::kit::response::{no_content, ok};
 use crate::http::storefront::consumer_body::{ConsumerTokenRequest, ConsumerTokenView};
 use crate::http::storefront::id_of;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::consumer_tokens::{self, CreatedToken};
+use crate::registry::storefront::consumer_tokens;
 
 /// A consumer's tokens, the oldest first.
 #[utoipa::path(
@@ -49,14 +51,13 @@ pub async fn list_consumer_tokens(
 pub async fn create_consumer_token(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
-    body: Result<JsonBody<ConsumerTokenRequest>, Failure>,
+    body: Result<IdempotentJson<ConsumerTokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let JsonBody(request) = body?;
+    let IdempotentJson { value, key } = body?;
     let id = id_of(&id, "Consumer")?;
-    let CreatedToken { plain, row } = consumer_tokens::issue(auth.app(), &issuer, id, &request.description).await?;
-    let view = ConsumerTokenView::new(row, Some(plain.expose().to_owned()));
-    Ok(created(&view))
+    let answer = consumer_tokens::issue(auth.app(), &issuer, key, id, &value.description).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(|made| ConsumerTokenView::new(made.row, made.secret))))
 }
 
 /// Revokes a token of a consumer.

@@ -5,10 +5,11 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
-use crate::http::kit::response::{created, no_content, ok, with_status};
+use crate::http::kit::response::{no_content, ok, with_status};
 use crate::http::kit::zip_body::receive_zip;
 use crate::http::storefront::catalog_body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
@@ -59,12 +60,12 @@ pub async fn list_storefront_versions(
 pub async fn create_storefront_version(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
-    body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
+    body: Result<IdempotentJson<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    let JsonBody(request) = body?;
-    let row = catalog::create_version(auth.app(), &actor, id_of(&id, "Package")?, request.into()).await?;
-    Ok(created(&StorefrontVersionView::from(row)))
+    let issuer = auth.issuer().await?;
+    let IdempotentJson { value, key } = body?;
+    let answer = catalog::create_version(auth.app(), &issuer, key, id_of(&id, "Package")?, value.into()).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(StorefrontVersionView::from)))
 }
 
 /// One version.

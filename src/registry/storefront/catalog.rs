@@ -6,9 +6,13 @@
 use composer::{NormalizedVersion, PackageName};
 use serde_json::json;
 
-use crate::ports::DatabaseError;
+use crate::ports::{DatabaseError, Stmt};
 use crate::registry::access::actor::Actor;
+use crate::registry::access::issuer::Issuer;
 use crate::registry::access::view::{VersionFilter, View};
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -126,7 +130,30 @@ pub async fn package(app: &App, view: &View, id: i64) -> Result<CatalogPackage, 
 }
 
 /// Makes a package without versions; its zips are uploaded.
-pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
+pub async fn create_package(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    spec: PackageSpec,
+) -> Result<Answer<CatalogPackage>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => {
+            let view = &issuer.by.view;
+            let look_up = catalog::package_by_uid(view.organization(), done.uid(), !view.sees_everything());
+            return DoneRequest::again(one_package(app.ports.database.ask(look_up).await?, view));
+        }
+    };
+    let created = create_package_once(app, &issuer.by, spec, &claim).await;
+    claim.release_on_failure(app, created).await.map(Answer::first)
+}
+
+async fn create_package_once(
+    app: &App,
+    by: &Actor,
+    spec: PackageSpec,
+    claim: &IdempotencyClaim,
+) -> Result<CatalogPackage, Failure> {
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
     let name =
         PackageName::parse_ignoring_case(&name).map_err(|error| Failure::invalid_field("name", error.to_string()))?;
@@ -149,6 +176,7 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
         event("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
         catalog::insert_package(by.organization(), &new, now),
         event("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
+        claim.keep(uid.as_str()),
         catalog::package_by_name(by.organization(), name),
     );
     let (.., package) = app.ports.database.ask(batch).await.map_err(|error| match error {
@@ -215,9 +243,25 @@ pub async fn version(app: &App, view: &View, id: i64) -> Result<CatalogVersion, 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
 pub async fn create_version(
     app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    package_id: i64,
+    spec: VersionSpec,
+) -> Result<Answer<CatalogVersion>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(version(app, &issuer.by.view, done.id()).await),
+    };
+    let created = create_version_once(app, &issuer.by, package_id, spec, &claim).await;
+    claim.release_on_failure(app, created).await.map(Answer::first)
+}
+
+async fn create_version_once(
+    app: &App,
     by: &Actor,
     package_id: i64,
     spec: VersionSpec,
+    claim: &IdempotencyClaim,
 ) -> Result<CatalogVersion, Failure> {
     let package = package(app, &by.view, package_id).await?;
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
@@ -230,8 +274,11 @@ pub async fn create_version(
     }
     let mut address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
     let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
+    let keep =
+        claim.keep_with(|request| catalog::keep_version(by.organization(), request, package_id, normalized.as_str()));
     let filename = spec.filename.as_deref().map(Filename::parse).transpose()?;
     if let Some(Filename::Hash(hash)) = filename {
+        address.keep = keep;
         address.hidden = Some(hidden);
         address.security_fix = Some(security_fix);
         let zip = find_zip(app, by.organization(), package_id, hash).await?;
@@ -247,7 +294,7 @@ pub async fn create_version(
         let label = format!("{} {name}", package.name);
         let details = json!({ "status": i64::from(!hidden), "security_fix": security_fix });
         let event = AuditEvent { action: "version.created", target: &uid, label: Some(&label), details };
-        if !insert_awaiting_zip(app, by, package_id, &name, insert, &event).await? {
+        if !insert_awaiting_zip(app, by, package_id, &name, insert, &event, keep).await? {
             let message = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
             return Err(Failure::new(Kind::Conflict, message));
         }
@@ -267,11 +314,13 @@ async fn insert_awaiting_zip(
     version: &str,
     write: Query<bool>,
     event: &AuditEvent<'_>,
+    keep: Option<Stmt>,
 ) -> Result<bool, Failure> {
     let batch = (
         touch(by.organization(), Touched::Versions, app.now()),
         write,
         by.record(app, event)?,
+        keep,
         catalog::bump(by.organization(), package_id),
     );
     let ((), is_written, ..) = app.ports.database.ask(batch).await.map_err(|error| match error {
@@ -356,7 +405,7 @@ async fn change_awaiting_zip(
     let label = format!("{} {}", old.package, new.pretty);
     let details = json!({ "name": new.pretty, "status": i64::from(!new.hidden), "security_fix": new.security_fix });
     let event = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details };
-    if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &event).await? {
+    if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &event, None).await? {
         Ok(())
     } else {
         Err(Failure::concurrent_change("version"))
@@ -423,7 +472,7 @@ pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failur
     let details = json!({ "version": old.normalized });
     let event = AuditEvent { action: "version.deleted", target: &old.uid, label: Some(&label), details };
     let delete = catalog::delete_awaiting_zip(by.organization(), id);
-    if insert_awaiting_zip(app, by, old.package_id, &old.pretty, delete, &event).await? {
+    if insert_awaiting_zip(app, by, old.package_id, &old.pretty, delete, &event, None).await? {
         Ok(())
     } else {
         Err(no_version())

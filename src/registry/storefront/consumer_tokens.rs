@@ -6,7 +6,10 @@ use serde_json::json;
 use crate::registry::access::credential_cache::refresh_cached;
 use crate::registry::access::failed_credentials::recognize;
 use crate::registry::access::issuer::Issuer;
-use crate::registry::identity::tokens::absent as no_token;
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
+use crate::registry::identity::tokens::{ShownToken, absent as no_token};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
@@ -30,22 +33,47 @@ pub async fn list(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<Vec<To
     Ok(rows.into_iter().map(|row| row.token).filter(|token| token.uid != consumer.uid).collect())
 }
 
-/// A token that was just made.
-pub struct CreatedToken {
-    /// What is presented.
-    pub plain: PlainToken,
-    /// As stored.
-    pub row: TokenRow,
-}
-
-/// Makes a token; the plain one is in the answer and nowhere else.
-pub async fn issue(app: &App, issuer: &Issuer, consumer_id: i64, description: &str) -> Result<CreatedToken, Failure> {
+/// Makes a token; the plain one is in the answer, and kept sealed for a request with a key.
+pub async fn issue(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    consumer_id: i64,
+    description: &str,
+) -> Result<Answer<ShownToken>, Failure> {
     require_covered(app, issuer, consumer_id).await?;
     let description = description.trim();
     if !(1..=MAX_DESCRIPTION).contains(&description.chars().count()) {
         let detail = format!("must be 1 to {MAX_DESCRIPTION} characters: say who the token is for");
         return Err(Failure::invalid_field("description", detail));
     }
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(made_before(app, issuer, consumer_id, &done).await),
+    };
+    let issued = issue_once(app, issuer, consumer_id, description, &claim).await;
+    claim.release_on_failure(app, issued).await.map(Answer::first)
+}
+
+/// The token that a request made before, while its consumer has it.
+async fn made_before(app: &App, issuer: &Issuer, consumer_id: i64, done: &DoneRequest) -> Result<ShownToken, Failure> {
+    let organization = issuer.organization();
+    let made = tokens::known(organization, TokenHolder::Consumer(consumer_id), done.uid());
+    let (consumer, made) = app.ports.database.ask((by_id(organization, consumer_id), made)).await?;
+    if consumer.is_none() {
+        return Err(absent(app, organization, consumer_id).await);
+    }
+    let row = made.filter(|row| row.token.revoked_at.is_none()).ok_or_else(no_token)?;
+    Ok(ShownToken::again(row, done.secret(), app.now()))
+}
+
+async fn issue_once(
+    app: &App,
+    issuer: &Issuer,
+    consumer_id: i64,
+    description: &str,
+    claim: &IdempotencyClaim,
+) -> Result<ShownToken, Failure> {
     let plain = PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?;
     let (uid, hash) = (new_uid(&*app.ports.entropy, app.now())?, plain.hash());
     let new = NewToken { uid: &uid, hash: hash.as_str(), description, scopes: scopes(), created_at: app.now() };
@@ -54,6 +82,7 @@ pub async fn issue(app: &App, issuer: &Issuer, consumer_id: i64, description: &s
     let batch = (
         insert_token(organization, consumer_id, &new, MAX_SEATS),
         recorded,
+        claim.keep_secret(app, uid.as_str(), plain.expose())?,
         by_id(organization, consumer_id),
         tokens::known(organization, TokenHolder::Consumer(consumer_id), &uid),
     );
@@ -64,7 +93,7 @@ pub async fn issue(app: &App, issuer: &Issuer, consumer_id: i64, description: &s
     match made {
         Some(row) => {
             recognize(app, &hash);
-            Ok(CreatedToken { plain, row: row.token })
+            Ok(ShownToken { row: row.token, secret: Some(plain.expose().to_owned()), previous_until: None })
         }
         None => {
             Err(Failure::new(Kind::Conflict, "Every seat of this consumer is taken. Delete a token, or raise `seats`."))

@@ -45,14 +45,6 @@ pub enum OnKnownCustomer {
     Refuse,
 }
 
-/// What came of a request to make a consumer.
-pub enum Creation {
-    /// It was made.
-    Made,
-    /// Its customer has this one.
-    Known(Box<ShownConsumer>),
-}
-
 /// What a request to make or to change a consumer says; every field is optional here.
 #[derive(Clone, Default)]
 pub struct ConsumerSpec {
@@ -219,18 +211,19 @@ pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
     Ok(consumer)
 }
 
-/// Makes a consumer with its permissions, unless its customer has one and that matters. `keep` goes into the same batch.
+/// Stores a consumer with its permissions, unless its customer has one and that matters: then it is that one. `keep` goes into
+/// the same batch.
 ///
 /// # Errors
 /// `Conflict` when the public key is taken, or when the customer has one and the request is to be refused then.
-pub async fn create(
+pub async fn insert(
     app: &App,
     issuer: &Issuer,
     consumer: &Consumer,
     on_known: OnKnownCustomer,
     permissions: &[WrittenPermission],
     keep: Option<Stmt>,
-) -> Result<Creation, Failure> {
+) -> Result<Option<ShownConsumer>, Failure> {
     let row = &consumer.row;
     let details = json!({
         "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id,
@@ -249,15 +242,14 @@ pub async fn create(
     let (is_made, .., tokens, known) = app.ports.database.ask(batch).await.map_err(taken)?;
     if is_made {
         refresh_all_cached(app, tokens).await;
-        return Ok(Creation::Made);
+        return Ok(None);
     }
     let known = known.ok_or_else(|| Failure::concurrent_change("customer"))?;
     if on_known == OnKnownCustomer::Refuse {
         let message = format!("The customer has the consumer {} already. Give that one another permission.", known.id);
         return Err(Failure::new(Kind::Conflict, message));
     }
-    let known = coverage::get(app, issuer, known.id).await?;
-    Ok(Creation::Known(Box::new(known)))
+    coverage::get(app, issuer, known.id).await.map(Some)
 }
 
 /// One consumer, opened.

@@ -56,6 +56,11 @@ pub fn package_by_name(organization: OrganizationId, name: &str) -> Query<Option
     Query::one(concat!(packages!(), " AND p.name = ?2"), [organization.into(), name.into(), false.into()])
 }
 
+/// Looks the package with this public id up, `with_versions` or without.
+pub fn package_by_uid(organization: OrganizationId, uid: &str, with_versions: bool) -> Query<Option<CatalogPackage>> {
+    Query::one(concat!(packages!(), " AND p.uid = ?2"), [organization.into(), uid.into(), with_versions.into()])
+}
+
 /// A page of the packages by number, without their versions, and how many there are in all.
 pub fn packages(organization: OrganizationId, page: Page) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
     (
@@ -179,6 +184,17 @@ pub fn version_of(organization: OrganizationId, package_id: i64, normalized: &st
     Query::one(
         concat!(versions!(), " AND v.package_id = ?2 AND v.normalized = ?3"),
         [organization.into(), package_id.into(), normalized.into()],
+    )
+}
+
+/// The statement that keeps a version as what a request made, right behind the statement that notes that: what identifies it is
+/// its number. See [`keep`](crate::store::identity::idempotency::keep).
+pub fn keep_version(organization: OrganizationId, request_uid: &str, package_id: i64, normalized: &str) -> Stmt {
+    Stmt::new(
+        "INSERT INTO idempotency_results (key_uid, result)
+         SELECT ?2, v.id FROM versions v JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
+          WHERE v.package_id = ?3 AND v.normalized = ?4 AND changes() > 0",
+        [organization.into(), request_uid.into(), package_id.into(), normalized.into()],
     )
 }
 

@@ -15,6 +15,7 @@ mod merges;
 mod permissions;
 mod preconditions;
 mod sales;
+mod replays;
 mod security_fixes;
 mod undated;
 mod webhook_faults;

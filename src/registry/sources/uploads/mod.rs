@@ -17,7 +17,7 @@ use composer::{
 };
 use serde_json::json;
 
-use crate::ports::Millis;
+use crate::ports::{Millis, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
@@ -55,6 +55,8 @@ pub struct UploadAddress {
     pub hidden: Option<bool>,
     /// Whether it is a security fix; `None` leaves that as it is.
     pub security_fix: Option<bool>,
+    /// A statement that belongs right behind the one that notes the upload.
+    pub keep: Option<Stmt>,
 }
 
 impl UploadAddress {
@@ -70,7 +72,7 @@ impl UploadAddress {
             let message = format!("This token does not cover version {version} of {name}. Use one whose grants do.");
             return Err(Failure::new(Kind::Forbidden, message));
         }
-        Ok(Self { name, pretty: version.into(), version: normalized, hidden: None, security_fix: None })
+        Ok(Self { name, pretty: version.into(), version: normalized, hidden: None, security_fix: None, keep: None })
     }
 }
 
@@ -451,6 +453,7 @@ impl Publisher<'_> {
             }),
         };
         let mut changes = vec![self.by.record(self.app, &event)?];
+        changes.extend(self.address.keep.clone());
         changes.extend(self.address.hidden.map(|hidden| hide(organization, package, &normalized, hidden, now)));
         changes.extend(
             self.address
