@@ -49,7 +49,7 @@ pub mod storefront;
 use axum::Router;
 
 use crate::http::kit::failure::{Challenge, Dialect, ErrorForm};
-use crate::http::kit::paging::{MAX_LIMIT, Paging};
+use crate::http::kit::paging::{MAX_LIMIT, MAX_SHOP_LIMIT, Paging};
 use crate::http::kit::routes::{Routes, routes};
 use crate::http::kit::surface::{DialectOverride, Limits, Surface};
 use crate::http::kit::tenant::TenantSource;
@@ -91,7 +91,7 @@ pub static SURFACES: [Surface; 3] = [
         rejects_cross_site: true,
         tenant: TenantSource::Credential,
         limits: BY_CREDENTIAL,
-        paging: Some(Paging::LimitOffset { default_limit: 100 }),
+        paging: Some(Paging::LimitOffset { default_limit: 100, max_limit: MAX_LIMIT }),
         dialect: CODED,
         dialect_overrides: &[],
     },
@@ -104,7 +104,7 @@ pub static SURFACES: [Surface; 3] = [
         rejects_cross_site: true,
         tenant: TenantSource::Credential,
         limits: BY_CREDENTIAL,
-        paging: Some(Paging::LimitOffset { default_limit: MAX_LIMIT }),
+        paging: Some(Paging::LimitOffset { default_limit: MAX_SHOP_LIMIT, max_limit: MAX_SHOP_LIMIT }),
         dialect: CODED,
         dialect_overrides: &[],
     },

@@ -85,6 +85,26 @@ impl Page {
     }
 }
 
+/// A part of a list by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysetPage {
+    /// How many rows at most.
+    pub limit: i64,
+    /// How many to pass over first.
+    pub offset: i64,
+    /// The id behind which it begins, unless it begins where the list does.
+    pub after: Option<i64>,
+}
+
+impl KeysetPage {
+    /// This part of `rows`, which are the whole list, and how many they are.
+    pub fn of<T>(self, mut rows: Vec<T>, id: impl Fn(&T) -> i64) -> (Vec<T>, i64) {
+        let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        rows.retain(|row| self.after.is_none_or(|after| id(row) > after));
+        (Page { limit: self.limit, offset: self.offset }.of(rows).0, total)
+    }
+}
+
 /// A field of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Update<T> {

@@ -8,7 +8,8 @@ use crate::http::document::openapi_path;
 use crate::http::kit::failure;
 use crate::http::kit::handler::KeyUse;
 use crate::http::kit::idempotency::IDEMPOTENCY_KEY;
-use crate::http::kit::paging::{DEFAULT_SIZE, MAX_LIMIT, MAX_OFFSET, Paging};
+use crate::http::kit::keyset::END_OF_IDS;
+use crate::http::kit::paging::{DEFAULT_SIZE, MAX_OFFSET, MAX_SIZE, Paging};
 use crate::http::kit::requirement::{Access, Reach};
 use crate::http::kit::routes::OperationInfo;
 use crate::registry::kernel::failure::Kind;
@@ -75,6 +76,7 @@ fn headers() -> Value {
         "X-RateLimit-Reset": always(number("When the next hour or minute begins, in unix seconds")),
         "Retry-After": always(number("Seconds to wait")),
         "X-Total-Count": always(number("How many there are in all")),
+        "Link": text("`<…>; rel=\"next\"`: where the next page is, as long as there may be one"),
         "X-Request-Id": always(text("Names the request in the log")),
         "WWW-Authenticate": always(text("How to send credentials")),
         "ETag": always(text("Names this state of the answer, for `If-None-Match`")),
@@ -179,17 +181,23 @@ fn add_parameters(operation: &mut Operation, info: &OperationInfo) {
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     let Some(parameters) = parameters.as_array_mut() else { return };
     for parameter in parameters.iter_mut() {
+        let Some(Paging::LimitOffset { default_limit, max_limit }) = info.surface.and_then(|surface| surface.paging)
+        else {
+            continue;
+        };
         let (minimum, maximum) = match parameter["name"].as_str() {
-            Some("limit") => (1, MAX_LIMIT),
+            Some("limit") => (1, max_limit),
+            Some("after") => (0, END_OF_IDS - 1),
             Some("offset") => (0, MAX_OFFSET),
             _ => continue,
         };
         parameter["schema"]["minimum"] = json!(minimum);
-        parameter["schema"]["maximum"] = json!(maximum);
-        if let Some(Paging::LimitOffset { default_limit }) = info.surface.and_then(|surface| surface.paging) {
-            let description = parameter["description"].as_str().unwrap_or_default();
-            parameter["description"] = json!(description.replace(DEFAULT_SIZE, &default_limit.to_string()));
+        if parameter["schema"].get("maximum").is_none() {
+            parameter["schema"]["maximum"] = json!(maximum);
         }
+        let description = parameter["description"].as_str().unwrap_or_default();
+        let description = description.replace(DEFAULT_SIZE, &default_limit.to_string());
+        parameter["description"] = json!(description.replace(MAX_SIZE, &max_limit.to_string()));
     }
     for name in ["If-None-Match", "If-Modified-Since"].iter().filter(|_| is_conditional) {
         parameters.push(json!({ "$ref": format!("#/components/parameters/{name}") }));
@@ -298,7 +306,7 @@ fn add_headers(operation: &mut Operation, info: &OperationInfo) {
             add_references(response, &RATE_LIMIT_HEADERS);
         }
         if is_page {
-            add_references(response, &["X-Total-Count"]);
+            add_references(response, &["X-Total-Count", "Link"]);
         }
         if takes_key {
             add_references(response, &["Idempotency-Replayed"]);

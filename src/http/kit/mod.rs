@@ -10,7 +10,7 @@
 //! | bodies, queries and path parameters | [`body`], [`extract`], [`idempotency`], [`secret`], [`zip_body`] |
 //! | whose page a request comes from | [`cross_site`] |
 //! | what a change must find | [`if_match`] |
-//! | lists in pages | [`paging`] |
+//! | lists in pages | [`paging`], [`keyset`] |
 //! | responses | [`response`], [`caching`], [`range`], [`pass_through`] |
 //! | failures in the surface's dialect | [`failure`] |
 
@@ -22,6 +22,7 @@ pub mod failure;
 pub mod handler;
 pub mod idempotency;
 pub mod if_match;
+pub mod keyset;
 pub mod paging;
 pub mod pass_through;
 pub mod range;

@@ -8,7 +8,8 @@ use utoipa::IntoParams;
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
-use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
+use crate::http::kit::keyset::{Keyset, KeysetQuery};
+use crate::http::kit::paging::NoFilter;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, with_status};
@@ -37,20 +38,20 @@ pub struct ConsumersQuery {
     get,
     path = "/consumers",
     tag = "storefront",
-    params(ConsumersQuery, LimitOffset),
+    params(ConsumersQuery, Keyset),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
     )
 )]
 pub async fn list_consumers(
     auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<ConsumersQuery>, Failure>,
+    query: Result<KeysetQuery<ConsumersQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let ListQuery { filter, page } = query?;
+    let KeysetQuery { filter, page } = query?;
     let filter = filter.customer_id.as_deref().map_or(ConsumerFilter::All, ConsumerFilter::Customer);
     let (rows, total) = consumers::list(auth.app(), &issuer, filter, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
+    Ok(page.respond(rows, |shown| shown.row.id, ConsumerView::from, total))
 }
 
 /// Consumers with an e-mail address, in whatever case, the oldest first.
@@ -60,7 +61,7 @@ pub async fn list_consumers(
     tag = "storefront",
     params(
         ("email" = String, Path, description = "The address"),
-        LimitOffset
+        Keyset
     ),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
@@ -69,12 +70,12 @@ pub async fn list_consumers(
 pub async fn list_consumers_by_email(
     auth: RequestAuth<StorefrontRead>,
     PathParams([email]): PathParams<1>,
-    query: Result<ListQuery<NoFilter>, Failure>,
+    query: Result<KeysetQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
     let page = query?.page;
     let (rows, total) = consumers::list(auth.app(), &issuer, ConsumerFilter::Email(email.trim()), page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
+    Ok(page.respond(rows, |shown| shown.row.id, ConsumerView::from, total))
 }
 
 /// One consumer; `ETag` is its own, and that of its permissions another.

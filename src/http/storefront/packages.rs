@@ -5,7 +5,8 @@ use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::idempotency::{IdempotentJson, answered};
-use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
+use crate::http::kit::keyset::{Keyset, KeysetQuery};
+use crate::http::kit::paging::NoFilter;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
@@ -19,20 +20,20 @@ use crate::registry::storefront::catalog;
     get,
     path = "/packages",
     tag = "storefront",
-    params(LimitOffset),
+    params(Keyset),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>)
     )
 )]
 pub async fn list_storefront_packages(
     auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<NoFilter>, Failure>,
+    query: Result<KeysetQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let page = query?.page;
     let app = auth.app();
     let (rows, total) = catalog::packages(app, &view, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
+    Ok(page.respond(rows, |row| row.id, StorefrontPackageView::from, total))
 }
 
 /// Makes a package without versions; their zips are uploaded.

@@ -6,7 +6,8 @@ use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::idempotency::{IdempotentJson, answered};
-use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
+use crate::http::kit::keyset::{Keyset, KeysetQuery};
+use crate::http::kit::paging::NoFilter;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok, with_status};
@@ -24,7 +25,7 @@ use crate::registry::storefront::catalog;
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The package's id"),
-        LimitOffset
+        Keyset
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<StorefrontVersionView>),
@@ -34,13 +35,13 @@ use crate::registry::storefront::catalog;
 pub async fn list_storefront_versions(
     auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
-    query: Result<ListQuery<NoFilter>, Failure>,
+    query: Result<KeysetQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let page = query?.page;
     let id = id_of(&id, "Package")?;
     let (rows, total) = catalog::versions(auth.app(), &view, id, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(StorefrontVersionView::from), total))
+    Ok(page.respond(rows, |row| row.id, StorefrontVersionView::from, total))
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.

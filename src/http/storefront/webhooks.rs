@@ -246,6 +246,8 @@ pub async fn delete_webhook(
 
 /// Deliveries of a page, if the request does not say.
 const DEFAULT_LIMIT: i64 = 100;
+/// Most deliveries of a page: each may tell of a thousand versions.
+const MAX_DELIVERIES: i64 = 1000;
 
 /// The deliveries to a webhook in the last 30 days, the latest first.
 #[utoipa::path(
@@ -254,7 +256,7 @@ const DEFAULT_LIMIT: i64 = 100;
     tag = "storefront",
     params(
         ("id" = String, Path, description = "The webhook's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default", maximum = 1000),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
@@ -268,8 +270,8 @@ pub async fn list_deliveries(
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    let page = query?.page;
-    let (rows, total) = webhooks::log(auth.app(), &actor.view, &id, page.rows_or(DEFAULT_LIMIT)).await?;
+    let page = query?.page.resized(DEFAULT_LIMIT, MAX_DELIVERIES)?;
+    let (rows, total) = webhooks::log(auth.app(), &actor.view, &id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(delivery_view), total))
 }
 

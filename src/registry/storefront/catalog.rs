@@ -25,7 +25,7 @@ use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::sources::uploads::insert_repository;
 use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogPackage, CatalogVersion, NewPackage};
-use crate::store::{OrganizationId, Page, Query, Update};
+use crate::store::{KeysetPage, OrganizationId, Query, Update};
 
 /// Longest file names.
 const MAX_FILENAME_BYTES: usize = 255;
@@ -89,11 +89,11 @@ fn sees_version(view: &View, version: &CatalogVersion) -> bool {
 // ---------------------------------------------------------------------------------------------- packages
 
 /// A page of the packages, by number, and how many there are in all.
-pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<CatalogPackage>, i64), Failure> {
+pub async fn packages(app: &App, view: &View, page: KeysetPage) -> Result<(Vec<CatalogPackage>, i64), Failure> {
     if view.sees_everything() {
         return Ok(app.ports.database.ask(catalog::packages(view.organization(), page)).await?);
     }
-    let (ids, total) = page.of(visible_packages(app, view).await?);
+    let (ids, total) = page.of(visible_packages(app, view).await?, |id| *id);
     let rows = app.ports.database.ask(catalog::packages_by_ids(view.organization(), &ids, false)).await?;
     Ok((rows, total))
 }
@@ -219,7 +219,7 @@ pub async fn versions(
     app: &App,
     view: &View,
     package_id: i64,
-    page: Page,
+    page: KeysetPage,
 ) -> Result<(Vec<CatalogVersion>, i64), Failure> {
     let batch = (
         catalog::package(view.organization(), package_id, !view.sees_everything()),
@@ -227,7 +227,7 @@ pub async fn versions(
     );
     let (package, versions) = app.ports.database.ask(batch).await?;
     one_package(package, view)?;
-    Ok(page.of(versions.into_iter().filter(|version| sees_version(view, version)).collect()))
+    Ok(page.of(versions.into_iter().filter(|version| sees_version(view, version)).collect(), |version| version.id))
 }
 
 async fn one_version(app: &App, view: &View, query: Query<Option<CatalogVersion>>) -> Result<CatalogVersion, Failure> {

@@ -9,7 +9,7 @@ use crate::ports::{Millis, Stmt};
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
-use crate::store::{OrganizationId, Page, Query, flag};
+use crate::store::{KeysetPage, OrganizationId, Query, flag};
 
 /// A package.
 #[derive(Debug, Clone, Deserialize)]
@@ -62,11 +62,11 @@ pub fn package_by_uid(organization: OrganizationId, uid: &str, with_versions: bo
 }
 
 /// A page of the packages by number, without their versions, and how many there are in all.
-pub fn packages(organization: OrganizationId, page: Page) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
+pub fn packages(organization: OrganizationId, page: KeysetPage) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
     (
         Query::all(
-            concat!(packages!(), " ORDER BY p.id LIMIT ?2 OFFSET ?4"),
-            [organization.into(), page.limit.into(), false.into(), page.offset.into()],
+            concat!(packages!(), " AND p.id > ifnull(?5, 0) ORDER BY p.id LIMIT ?2 OFFSET ?4"),
+            [organization.into(), page.limit.into(), false.into(), page.offset.into(), page.after.into()],
         ),
         Query::count("SELECT count(*) AS total FROM packages WHERE organization_id = ?1", [organization.into()]),
     )

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ports::{Argument, Millis, Stmt};
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
-use crate::store::{OrganizationId, Page, Query, flag};
+use crate::store::{KeysetPage, OrganizationId, Query, flag};
 
 /// A consumer as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +170,7 @@ pub enum ConsumerFilter<'a> {
 
 macro_rules! of_page {
     () => {
-        " ORDER BY id LIMIT ?3 OFFSET ?4"
+        " AND id > ifnull(?5, 0) ORDER BY id LIMIT ?3 OFFSET ?4"
     };
 }
 
@@ -197,14 +197,17 @@ macro_rules! of_customer {
 pub fn page(
     organization: OrganizationId,
     filter: ConsumerFilter<'_>,
-    page: Page,
+    page: KeysetPage,
 ) -> (Query<Vec<ConsumerRow>>, Query<i64>) {
-    let range: [Argument; 2] = [page.limit.into(), page.offset.into()];
+    let range: [Argument; 3] = [page.limit.into(), page.offset.into(), page.after.into()];
     let args = |value: &str| vec![organization.into(), value.into()];
     match filter {
         ConsumerFilter::All => (
             Query::all(
-                concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id LIMIT ?2 OFFSET ?3"),
+                concat!(
+                    columns!(),
+                    " WHERE organization_id = ?1 AND id > ifnull(?4, 0) ORDER BY id LIMIT ?2 OFFSET ?3"
+                ),
                 [vec![organization.into()], range.to_vec()].concat(),
             ),
             Query::count(concat!(counted!(), " WHERE organization_id = ?1"), [organization.into()]),

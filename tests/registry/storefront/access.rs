@@ -5,7 +5,7 @@ use rostrum::store::storefront::consumers::{self, ConsumerFilter};
 use rostrum::store::storefront::entitlements::{self, Entitlement, PermissionRow};
 use rostrum::store::storefront::permission_edits::{self, WrittenPermission};
 use rostrum::store::storefront::permission_lists::{self, PermissionFilter};
-use rostrum::store::{OrganizationId, Page};
+use rostrum::store::{KeysetPage, OrganizationId, Page};
 use serde_json::{Value, json};
 
 use crate::support::database::statements;
@@ -399,7 +399,7 @@ async fn a_shop_sells_renews_upgrades_and_refunds() {
 #[tokio::test]
 async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
     let (registry, _, _) = shop().await;
-    let page = Page { limit: 10, offset: 0 };
+    let page = KeysetPage { limit: 10, offset: 0, after: Some(1) };
     let now = registry.isolate.app.now();
     let grant = rostrum::registry::access::grant::packages("acme/lib");
     let of_tokens = (

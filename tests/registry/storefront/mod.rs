@@ -12,6 +12,7 @@ mod known_customers;
 mod limited_shops;
 mod many_permissions;
 mod merges;
+mod pages;
 mod permissions;
 mod preconditions;
 mod sales;
