@@ -97,11 +97,28 @@ pub struct KeysetPage {
 }
 
 impl KeysetPage {
-    /// This part of `rows`, which are the whole list, and how many they are.
-    pub fn of<T>(self, mut rows: Vec<T>, id: impl Fn(&T) -> i64) -> (Vec<T>, i64) {
+    /// This part of `rows`, which are the whole list.
+    pub fn of<T>(self, mut rows: Vec<T>, id: impl Fn(&T) -> i64) -> KeysetRows<T> {
         let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         rows.retain(|row| self.after.is_none_or(|after| id(row) > after));
-        (Page { limit: self.limit, offset: self.offset }.of(rows).0, total)
+        KeysetRows::whole(Page { limit: self.limit, offset: self.offset }.of(rows).0, total)
+    }
+}
+
+/// A page of a list by id.
+pub struct KeysetRows<T> {
+    /// Its rows.
+    pub rows: Vec<T>,
+    /// How many rows the list has in all.
+    pub total: i64,
+    /// Whether the page ends before its limit, because it would be too large.
+    pub is_cut: bool,
+}
+
+impl<T> KeysetRows<T> {
+    /// A page as long as it was asked for.
+    pub fn whole(rows: Vec<T>, total: i64) -> Self {
+        Self { rows, total, is_cut: false }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::http::kit::extract::read_query;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::paging::{PageRequest, Paging, array, list_of};
 use crate::registry::kernel::failure::Failure;
-use crate::store::{KeysetPage, Page};
+use crate::store::{KeysetPage, KeysetRows, Page};
 
 /// Beyond every id: further the database would round.
 pub const END_OF_IDS: i64 = 1 << 53;
@@ -36,24 +36,28 @@ pub struct KeysetRequest {
 }
 
 impl KeysetRequest {
+    /// The same in a list whose pages have another size than the surface's.
+    pub fn resized(self, default_limit: i64, max_limit: i64) -> Result<Self, Failure> {
+        Ok(Self { list: self.list.resized(default_limit, max_limit)?, ..self })
+    }
+
     /// Which rows it has.
     pub fn rows(&self) -> KeysetPage {
         let Page { limit, offset } = self.list.rows();
         KeysetPage { limit, offset, after: self.after }
     }
 
-    /// The response with the rows of the page, of `total` rows in all. The next page begins behind the last of these, if there
-    /// may be more.
+    /// The response with the rows of the page. The next one begins behind the last of these, if there may be more.
     pub fn respond<R, V: Serialize>(
         &self,
-        rows: Vec<R>,
+        list: KeysetRows<R>,
         id: impl FnOnce(&R) -> i64,
         view: impl FnMut(R) -> V,
-        total: i64,
     ) -> Response {
+        let KeysetRows { rows, total, is_cut } = list;
         let KeysetPage { limit, offset, after } = self.rows();
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let has_more = if after.is_none() { offset + count < total } else { count == limit };
+        let has_more = is_cut || if after.is_none() { offset + count < total } else { count == limit };
         let next = rows.last().filter(|_| has_more).and_then(|last| self.list.address.next("after", id(last)));
         let mut bytes = Vec::new();
         let written = serde_json::Serializer::new(&mut bytes).collect_seq(rows.into_iter().map(view));
@@ -130,7 +134,7 @@ mod tests {
     fn a_page_leads_to_what_is_behind_its_last_row_while_there_may_be_something() {
         let of = |query: &str, rows: Vec<i64>, total| {
             let page = keyset_query(LIMIT_OFFSET, query).expect("a page").page;
-            link(&page.respond(rows, |id| *id, |id| id, total)).map(str::to_owned)
+            link(&page.respond(KeysetRows::whole(rows, total), |id| *id, |id| id)).map(str::to_owned)
         };
         let behind = |query: &str| Some(format!("<https://registry.test/list?{query}>; rel=\"next\""));
         assert_eq!(of("search=a%26b&limit=2&offset=1", vec![4, 9], 4), behind("search=a%26b&limit=2&after=9"));
@@ -138,5 +142,8 @@ mod tests {
         assert_eq!(of("limit=2&after=3", vec![4, 9], 4), behind("limit=2&after=9"));
         assert_eq!(of("limit=2&after=3", vec![4], 4), None, "fewer than there could be");
         assert_eq!(of("", Vec::new(), 0), None);
+        let page = keyset_query(LIMIT_OFFSET, "limit=5&after=3").expect("a page").page;
+        let cut = page.respond(KeysetRows { rows: vec![4, 9], total: 2, is_cut: true }, |id| *id, |id| id);
+        assert_eq!(link(&cut).map(str::to_owned), behind("limit=5&after=9"));
     }
 }

@@ -7,6 +7,7 @@ use crate::http::kit::extract::update;
 use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, into_specs};
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_lists::ListedConsumer;
 use crate::registry::storefront::consumers::{ConsumerSpec, OnKnownCustomer};
 use crate::registry::storefront::coverage::ShownConsumer;
 use crate::registry::storefront::permission_spec::PermissionSpec;
@@ -140,6 +141,12 @@ impl ConsumerView {
     pub fn with_entitlements(self, permissions: Option<Vec<PermissionRow>>, warnings: &[Warning]) -> Self {
         let warned = |row| PermissionView::warned(row, warnings);
         Self { entitlements: permissions.map(|rows| rows.into_iter().map(warned).collect()), ..self }
+    }
+}
+
+impl From<ListedConsumer> for ConsumerView {
+    fn from(ListedConsumer { shown, permissions }: ListedConsumer) -> Self {
+        Self::from(shown).with_entitlements(permissions, &[])
     }
 }
 

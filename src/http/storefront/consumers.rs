@@ -2,14 +2,10 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
-use crate::http::kit::keyset::{Keyset, KeysetQuery};
-use crate::http::kit::paging::NoFilter;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, with_status};
@@ -23,60 +19,6 @@ use crate::registry::storefront::consumer_merges;
 use crate::registry::storefront::consumers;
 use crate::registry::storefront::coverage::{self, ShownConsumer};
 use crate::registry::storefront::customers::{self, CustomerSpec, NewConsumer, PutCustomer};
-use crate::store::storefront::consumers::ConsumerFilter;
-
-/// Which consumers.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ConsumersQuery {
-    /// Only those of the customer with this id of the shop's
-    customer_id: Option<String>,
-}
-
-/// Consumers, the oldest first.
-#[utoipa::path(
-    get,
-    path = "/consumers",
-    tag = "storefront",
-    params(ConsumersQuery, Keyset),
-    responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
-    )
-)]
-pub async fn list_consumers(
-    auth: RequestAuth<StorefrontRead>,
-    query: Result<KeysetQuery<ConsumersQuery>, Failure>,
-) -> Result<Response, Failure> {
-    let issuer = auth.issuer().await?;
-    let KeysetQuery { filter, page } = query?;
-    let filter = filter.customer_id.as_deref().map_or(ConsumerFilter::All, ConsumerFilter::Customer);
-    let (rows, total) = consumers::list(auth.app(), &issuer, filter, page.rows()).await?;
-    Ok(page.respond(rows, |shown| shown.row.id, ConsumerView::from, total))
-}
-
-/// Consumers with an e-mail address, in whatever case, the oldest first.
-#[utoipa::path(
-    get,
-    path = "/consumers/email/{email}",
-    tag = "storefront",
-    params(
-        ("email" = String, Path, description = "The address"),
-        Keyset
-    ),
-    responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
-    )
-)]
-pub async fn list_consumers_by_email(
-    auth: RequestAuth<StorefrontRead>,
-    PathParams([email]): PathParams<1>,
-    query: Result<KeysetQuery<NoFilter>, Failure>,
-) -> Result<Response, Failure> {
-    let issuer = auth.issuer().await?;
-    let page = query?.page;
-    let (rows, total) = consumers::list(auth.app(), &issuer, ConsumerFilter::Email(email.trim()), page.rows()).await?;
-    Ok(page.respond(rows, |shown| shown.row.id, ConsumerView::from, total))
-}
 
 /// One consumer; `ETag` is its own, and that of its permissions another.
 #[utoipa::path(

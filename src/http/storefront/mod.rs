@@ -6,8 +6,10 @@ mod bulk_permissions;
 mod catalog_body;
 mod consumer_body;
 mod consumer_export;
+mod consumer_lists;
 mod consumers;
 mod entitlements;
+mod installs;
 mod instructions;
 mod packages;
 mod permission_body;
@@ -29,6 +31,7 @@ pub fn routes() -> Routes {
             packages::update_storefront_package,
             packages::delete_storefront_package
         ))
+        .routes(routes!(installs::list_installs))
         .routes(routes!(versions::list_storefront_versions, versions::create_storefront_version))
         .routes(routes!(
             versions::get_storefront_version,
@@ -36,8 +39,8 @@ pub fn routes() -> Routes {
             versions::delete_storefront_version
         ))
         .routes(routes!(versions::upload_storefront_file))
-        .routes(routes!(consumers::list_consumers, consumers::create_consumer))
-        .routes(routes!(consumers::list_consumers_by_email))
+        .routes(routes!(consumer_lists::list_consumers, consumers::create_consumer))
+        .routes(routes!(consumer_lists::list_consumers_by_email))
         .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
         .routes(routes!(consumers::put_consumer_of_customer))
         .routes(routes!(consumers::merge_consumers))

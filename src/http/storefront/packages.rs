@@ -32,8 +32,8 @@ pub async fn list_storefront_packages(
     let view = auth.view().await?;
     let page = query?.page;
     let app = auth.app();
-    let (rows, total) = catalog::packages(app, &view, page.rows()).await?;
-    Ok(page.respond(rows, |row| row.id, StorefrontPackageView::from, total))
+    let list = catalog::packages(app, &view, page.rows()).await?;
+    Ok(page.respond(list, |row| row.id, StorefrontPackageView::from))
 }
 
 /// Makes a package without versions; their zips are uploaded.

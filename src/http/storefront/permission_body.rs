@@ -67,8 +67,13 @@ impl PermissionRequest {
 
 fn parse_moment(path: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
     let Update::Set(Some(text)) = text else { return Ok(text.map(|_| Millis(0))) };
-    let wrong = || Failure::invalid_field(&format!("{path}{field}"), "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
-    Ok(Update::Set(Some(read_php_date(&text).ok_or_else(wrong)?)))
+    Ok(Update::Set(Some(moment(&format!("{path}{field}"), &text)?)))
+}
+
+/// The moment that a field names.
+pub fn moment(field: &str, text: &str) -> Result<Millis, Failure> {
+    let wrong = || Failure::invalid_field(field, "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
+    read_php_date(text).ok_or_else(wrong)
 }
 
 /// As the use cases take the permissions of a list, which stands at `path` in the request.

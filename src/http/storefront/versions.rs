@@ -40,8 +40,8 @@ pub async fn list_storefront_versions(
     let view = auth.view().await?;
     let page = query?.page;
     let id = id_of(&id, "Package")?;
-    let (rows, total) = catalog::versions(auth.app(), &view, id, page.rows()).await?;
-    Ok(page.respond(rows, |row| row.id, StorefrontVersionView::from, total))
+    let list = catalog::versions(auth.app(), &view, id, page.rows()).await?;
+    Ok(page.respond(list, |row| row.id, StorefrontVersionView::from))
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.

@@ -25,7 +25,7 @@ use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::sources::uploads::insert_repository;
 use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogPackage, CatalogVersion, NewPackage};
-use crate::store::{KeysetPage, OrganizationId, Query, Update};
+use crate::store::{KeysetPage, KeysetRows, OrganizationId, Query, Update};
 
 /// Longest file names.
 const MAX_FILENAME_BYTES: usize = 255;
@@ -88,14 +88,15 @@ fn sees_version(view: &View, version: &CatalogVersion) -> bool {
 
 // ---------------------------------------------------------------------------------------------- packages
 
-/// A page of the packages, by number, and how many there are in all.
-pub async fn packages(app: &App, view: &View, page: KeysetPage) -> Result<(Vec<CatalogPackage>, i64), Failure> {
+/// A page of the packages, by number.
+pub async fn packages(app: &App, view: &View, page: KeysetPage) -> Result<KeysetRows<CatalogPackage>, Failure> {
     if view.sees_everything() {
-        return Ok(app.ports.database.ask(catalog::packages(view.organization(), page)).await?);
+        let (rows, total) = app.ports.database.ask(catalog::packages(view.organization(), page)).await?;
+        return Ok(KeysetRows::whole(rows, total));
     }
-    let (ids, total) = page.of(visible_packages(app, view).await?, |id| *id);
+    let KeysetRows { rows: ids, total, .. } = page.of(visible_packages(app, view).await?, |id| *id);
     let rows = app.ports.database.ask(catalog::packages_by_ids(view.organization(), &ids, false)).await?;
-    Ok((rows, total))
+    Ok(KeysetRows::whole(rows, total))
 }
 
 /// The numbers of the packages that a limited view sees some version of. Versions are read of those alone that it does not see
@@ -214,13 +215,13 @@ pub async fn delete_package(app: &App, by: &Actor, id: i64) -> Result<(), Failur
 
 // ---------------------------------------------------------------------------------------------- versions
 
-/// A page of a package's versions, by number, and how many there are in all.
+/// A page of a package's versions, by number.
 pub async fn versions(
     app: &App,
     view: &View,
     package_id: i64,
     page: KeysetPage,
-) -> Result<(Vec<CatalogVersion>, i64), Failure> {
+) -> Result<KeysetRows<CatalogVersion>, Failure> {
     let batch = (
         catalog::package(view.organization(), package_id, !view.sees_everything()),
         catalog::versions(view.organization(), package_id),

@@ -20,12 +20,12 @@ use crate::registry::kernel::secrets::{PlainToken, is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::consumer_keys::{Consumer, seal_row};
-use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered, shown};
+use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered};
 use crate::store::access::tokens::{self, HashedTokenRow};
 use crate::store::kernel::webhook_events::notify_disabled;
-use crate::store::storefront::consumers::{self, ConsumerFilter, ConsumerRow};
+use crate::store::storefront::consumers::{self, ConsumerRow};
 use crate::store::storefront::permission_edits::{self, WrittenPermission};
-use crate::store::{KeysetPage, OrganizationId, Update};
+use crate::store::{OrganizationId, Update};
 
 /// Most tokens of a consumer besides its key pair: each change of it is one or two deletions in KV for each of them, of
 /// the 1,000 calls that a request may make.
@@ -257,33 +257,6 @@ async fn get(app: &App, organization: OrganizationId, id: i64) -> Result<Consume
     match app.ports.database.ask(consumers::by_id(organization, id)).await? {
         Some(row) => Consumer::open(app, row),
         None => Err(absent(app, organization, id).await),
-    }
-}
-
-/// Consumers that are read at once: 2 MB, half of it as the database hands them over.
-const READ_AT_ONCE: i64 = 1000;
-
-/// A page of consumers, the oldest first, and how many there are in all. A long one is read in pieces.
-pub async fn list(
-    app: &App,
-    issuer: &Issuer,
-    filter: ConsumerFilter<'_>,
-    page: KeysetPage,
-) -> Result<(Vec<ShownConsumer>, i64), Failure> {
-    let organization = issuer.organization();
-    let mut piece = KeysetPage { limit: page.limit.min(READ_AT_ONCE), ..page };
-    let (mut rows, total) = app.ports.database.ask(consumers::page(organization, filter, piece)).await?;
-    let mut consumers = Vec::new();
-    loop {
-        let last = rows.last().map(|row| row.id);
-        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == piece.limit);
-        consumers.extend(shown(app, issuer, rows).await?);
-        let left = page.limit - i64::try_from(consumers.len()).unwrap_or(i64::MAX);
-        if !is_full || left <= 0 {
-            return Ok((consumers, total));
-        }
-        piece = KeysetPage { limit: left.min(READ_AT_ONCE), offset: 0, after: last };
-        rows = app.ports.database.ask(consumers::page(organization, filter, piece).0).await?;
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Argument, Millis, Stmt};
+use crate::ports::{Millis, Stmt};
 use crate::store::kernel::sealed::{KeyCount, Replaced, SealedColumn, SealedRow};
-use crate::store::{KeysetPage, OrganizationId, Query, flag};
+use crate::store::{OrganizationId, Query, flag};
 
 /// A consumer as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,17 +128,18 @@ pub fn delete(organization: OrganizationId, id: i64, dated: Option<Millis>) -> Q
     )
 }
 
-macro_rules! columns {
+macro_rules! consumers {
     () => {
         "SELECT id, uid, email, public_key, private_key, is_enabled, customer_id, order_id, seats, created_at,
                 updated_at
            FROM consumers"
     };
 }
+pub(crate) use consumers;
 
 /// Looks a consumer up.
 pub fn by_id(organization: OrganizationId, id: i64) -> Query<Option<ConsumerRow>> {
-    Query::one(concat!(columns!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
+    Query::one(concat!(consumers!(), " WHERE organization_id = ?1 AND id = ?2"), [organization.into(), id.into()])
 }
 
 /// Which of the consumers with these primary keys (JSON array) there are.
@@ -152,75 +153,9 @@ pub fn existing(organization: OrganizationId, ids: &str) -> Query<Vec<ConsumerId
 /// The oldest consumer of a customer, by the shop's id of that.
 pub fn by_customer(organization: OrganizationId, customer_id: &str) -> Query<Option<ConsumerRow>> {
     Query::one(
-        concat!(columns!(), " WHERE organization_id = ?1 AND customer_id = ?2 ORDER BY id LIMIT 1"),
+        concat!(consumers!(), " WHERE organization_id = ?1 AND customer_id = ?2 ORDER BY id LIMIT 1"),
         [organization.into(), customer_id.into()],
     )
-}
-
-/// Which consumers a list holds.
-#[derive(Debug, Clone, Copy)]
-pub enum ConsumerFilter<'a> {
-    /// All of them.
-    All,
-    /// Those with this e-mail address, in whatever case.
-    Email(&'a str),
-    /// Those of the customer with this id of the shop's.
-    Customer(&'a str),
-}
-
-macro_rules! of_page {
-    () => {
-        " AND id > ifnull(?5, 0) ORDER BY id LIMIT ?3 OFFSET ?4"
-    };
-}
-
-macro_rules! counted {
-    () => {
-        "SELECT count(*) AS total FROM consumers"
-    };
-}
-
-macro_rules! with_email {
-    () => {
-        " WHERE organization_id = ?1 AND lower(email) = lower(?2)"
-    };
-}
-
-macro_rules! of_customer {
-    () => {
-        " WHERE organization_id = ?1 AND customer_id = ?2"
-    };
-}
-
-/// A page of consumers, the oldest first, and how many there are in all. Each filter has statements of its own, so that
-/// each finds its index.
-pub fn page(
-    organization: OrganizationId,
-    filter: ConsumerFilter<'_>,
-    page: KeysetPage,
-) -> (Query<Vec<ConsumerRow>>, Query<i64>) {
-    let range: [Argument; 3] = [page.limit.into(), page.offset.into(), page.after.into()];
-    let args = |value: &str| vec![organization.into(), value.into()];
-    match filter {
-        ConsumerFilter::All => (
-            Query::all(
-                concat!(
-                    columns!(),
-                    " WHERE organization_id = ?1 AND id > ifnull(?4, 0) ORDER BY id LIMIT ?2 OFFSET ?3"
-                ),
-                [vec![organization.into()], range.to_vec()].concat(),
-            ),
-            Query::count(concat!(counted!(), " WHERE organization_id = ?1"), [organization.into()]),
-        ),
-        ConsumerFilter::Email(email) => (
-            Query::all(concat!(columns!(), with_email!(), of_page!()), [args(email), range.to_vec()].concat()),
-            Query::count(concat!(counted!(), with_email!()), args(email)),
-        ),
-        ConsumerFilter::Customer(id) => (
-            Query::all(concat!(columns!(), of_customer!(), of_page!()), [args(id), range.to_vec()].concat()),
-            Query::count(concat!(counted!(), of_customer!()), args(id)),
-        ),
-    }
 }
 
 /// A further token of a consumer about to be made.

@@ -55,6 +55,7 @@ macro_rules! permissions {
            LEFT JOIN packages p ON p.organization_id = ?1 AND p.name = g.target"
     };
 }
+pub(crate) use permissions;
 
 pub(crate) use permissions;
 

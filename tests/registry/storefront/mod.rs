@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod known_customers;
 mod limited_shops;
+mod lookups;
 mod many_permissions;
 mod merges;
 mod pages;
