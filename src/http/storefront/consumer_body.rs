@@ -4,12 +4,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::update;
-use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, into_specs};
+use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, into_specs, parse_moment};
+use crate::registry::identity::tokens::ShownToken;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumer_lists::ListedConsumer;
+use crate::registry::storefront::consumer_seats::ExcessTokens;
+use crate::registry::storefront::consumer_tokens::ConsumerTokenSpec;
 use crate::registry::storefront::consumers::{ConsumerSpec, OnKnownCustomer};
 use crate::registry::storefront::coverage::ShownConsumer;
+use crate::registry::storefront::key_rotation::RotatedConsumer;
 use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::registry::storefront::permission_warnings::Warning;
 use crate::store::Update;
@@ -44,6 +48,13 @@ pub struct ConsumerRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<i64>)]
     seats: Update<i64>,
+    /// Requests an hour of each of its credentials; null is the default, 1000.
+    #[serde(default, deserialize_with = "update", alias = "ratelimitmax")]
+    #[schema(value_type = Option<i64>)]
+    rate_limit_max: Update<i64>,
+    /// For a change of `seats` alone: whether the least recently used tokens are revoked when there are more than seats. Else the
+    /// change is refused with a list of them.
+    revoke: Option<bool>,
     /// For a new consumer alone: what is done when there is one with this `customer_id` already.
     on_known_customer: Option<OnKnownCustomerName>,
     /// For a new consumer, and for that of a customer: what is added to its permissions in the same step. A consumer that there is
@@ -73,6 +84,14 @@ impl ConsumerRequest {
     /// What is done when there is a consumer with its `customer_id` already; `None` when it does not say.
     pub fn on_known_customer(&self) -> Option<OnKnownCustomer> {
         self.on_known_customer.map(OnKnownCustomer::from)
+    }
+
+    /// Refuses what is said of changes alone.
+    pub fn refuse_fields_of_changes(&self) -> Result<(), Failure> {
+        if self.revoke.is_some() {
+            return Err(Failure::invalid_field("revoke", "is for a change of `seats` alone"));
+        }
+        Ok(())
     }
 }
 
@@ -108,6 +127,8 @@ impl From<ConsumerRequest> for ConsumerSpec {
             customer_id: request.customer_id,
             order_id: request.order_id,
             seats: request.seats,
+            rate_limit_max: request.rate_limit_max,
+            excess: if request.revoke == Some(true) { ExcessTokens::Revoke } else { ExcessTokens::Refuse },
         }
     }
 }
@@ -131,6 +152,8 @@ pub struct ConsumerView {
     order_id: Option<String>,
     /// How many tokens it may have besides its key pair; null is 100.
     seats: Option<i64>,
+    /// Requests an hour of each of its credentials; null is the default, 1000.
+    rate_limit_max: Option<i64>,
     /// Its permissions, the oldest first, where the request names or asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlements: Option<Vec<PermissionView>>,
@@ -163,9 +186,35 @@ impl From<ShownConsumer> for ConsumerView {
             customer_id: row.customer_id,
             order_id: row.order_id,
             seats: row.seats,
+            rate_limit_max: row.rate_limit_max,
             entitlements: None,
         }
     }
+}
+
+/// A consumer whose keys have just been replaced.
+#[derive(Serialize, ToSchema)]
+pub struct RotatedConsumerView {
+    #[serde(flatten)]
+    view: ConsumerView,
+    /// Until when the keys before work; null when they have ended.
+    previous_valid_until: Option<String>,
+}
+
+impl From<RotatedConsumer> for RotatedConsumerView {
+    fn from(rotated: RotatedConsumer) -> Self {
+        Self { view: rotated.shown.into(), previous_valid_until: rotated.previous_until.map(php_date) }
+    }
+}
+
+/// A request to replace the keys of a consumer, or a token of it.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"grace_seconds": 86_400}))]
+pub struct KeyRotationRequest {
+    /// For how long the old ones work yet: 0 (the default) to 604800, a week.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    pub grace_seconds: i64,
 }
 
 /// A request to make another consumer part of one.
@@ -177,12 +226,24 @@ pub struct MergeRequest {
     pub consumer_id: i64,
 }
 
-/// A request to make a token of a consumer.
+/// A request to make or to change a token of a consumer.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"description": "build server"}))]
 pub struct ConsumerTokenRequest {
-    /// Who it is for.
-    pub description: String,
+    /// Who it is for; needed when it is made.
+    description: Option<String>,
+    /// `YYYY-MM-DD HH:MM:SS` in UTC: when it ends; null is never.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<String>)]
+    expires_at: Update<String>,
+}
+
+impl ConsumerTokenRequest {
+    /// As the use case takes it.
+    pub fn into_spec(self) -> Result<ConsumerTokenSpec, Failure> {
+        let expires_at = parse_moment("", "expires_at", self.expires_at)?;
+        Ok(ConsumerTokenSpec { description: self.description, expires_at })
+    }
 }
 
 /// A token of a consumer.
@@ -197,17 +258,30 @@ pub struct ConsumerTokenView {
     created_at: String,
     /// Up to six minutes behind.
     last_used_at: Option<String>,
+    /// When it ends; null is never.
+    expires_at: Option<String>,
+    /// Until when the token works that this one has replaced, while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_valid_until: Option<String>,
 }
 
-impl ConsumerTokenView {
-    /// A token, with its text when it was just made.
-    pub fn new(row: TokenRow, token: Option<String>) -> Self {
+impl From<TokenRow> for ConsumerTokenView {
+    fn from(row: TokenRow) -> Self {
         Self {
             id: row.uid,
             description: row.description,
-            token,
+            token: None,
             created_at: php_date(row.created_at),
             last_used_at: row.last_used_at.map(php_date),
+            expires_at: row.expires_at.map(php_date),
+            previous_valid_until: None,
         }
+    }
+}
+
+impl From<ShownToken> for ConsumerTokenView {
+    fn from(shown: ShownToken) -> Self {
+        let previous_valid_until = shown.previous_until.map(php_date);
+        Self { token: shown.secret, previous_valid_until, ..shown.row.into() }
     }
 }

@@ -9,7 +9,9 @@ use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, with_status};
-use crate::http::storefront::consumer_body::{ConsumerRequest, ConsumerView, MergeRequest};
+use crate::http::storefront::consumer_body::{
+    ConsumerRequest, ConsumerView, KeyRotationRequest, MergeRequest, RotatedConsumerView,
+};
 use crate::http::storefront::id_of;
 use crate::http::storefront::permission_body::StrictParam;
 use crate::registry::identity::idempotency::Answer;
@@ -19,6 +21,7 @@ use crate::registry::storefront::consumer_merges;
 use crate::registry::storefront::consumers;
 use crate::registry::storefront::coverage::{self, ShownConsumer};
 use crate::registry::storefront::customers::{self, CustomerSpec, NewConsumer, PutCustomer};
+use crate::registry::storefront::key_rotation;
 
 /// One consumer; `ETag` is its own, and that of its permissions another.
 #[utoipa::path(
@@ -67,6 +70,7 @@ pub async fn create_consumer(
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
     let (strict, IdempotentJson { value: mut request, key }) = (query?.0.is_strict()?, body?);
+    request.refuse_fields_of_changes()?;
     let on_known = request.on_known_customer().unwrap_or_default();
     let entitlements = request.take_entitlements()?;
     let new = NewConsumer { consumer: request.into(), entitlements, on_known, strict };
@@ -96,7 +100,7 @@ fn put_response(answer: Answer<PutCustomer>) -> Response {
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
         (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer"),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time"),
+        (status = 409, description = "The public key is taken; or there are more tokens than `seats`, which `details` lists; or somebody else changed the consumer at the same time"),
         (status = 412, description = "The consumer is not the one of `If-Match`")
     )
 )]
@@ -152,6 +156,32 @@ pub async fn put_consumer_of_customer(
     let spec = CustomerSpec { consumer: request.into(), entitlements, if_match, strict };
     let put = customers::put(auth.app(), &issuer, &customer_id, spec).await?;
     Ok(put_response(Answer::first(put)))
+}
+
+/// Gives a consumer another key pair. The old one ends at once where this was done, elsewhere within a minute and a half as a rule,
+/// or works for as long as `grace_seconds` says. Everything else of the consumer stays.
+#[utoipa::path(
+    post,
+    path = "/consumers/{id}/rotate-keys",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The consumer's id")),
+    request_body = Option<KeyRotationRequest>,
+    responses(
+        (status = 200, description = "The consumer with its new keys", body = RotatedConsumerView),
+        (status = 403, description = "or does not see all that the consumer was granted"),
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "Somebody else changed the consumer at the same time")
+    )
+)]
+pub async fn rotate_keys(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+    body: Result<IdempotentJson<KeyRotationRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    let (IdempotentJson { value, key }, id) = (body?, id_of(&id, "Consumer")?);
+    let answer = key_rotation::rotate(auth.app(), &issuer, key, id, value.grace_seconds).await?;
+    Ok(answered(StatusCode::OK, &answer.map(RotatedConsumerView::from)))
 }
 
 /// How a consumer is deleted.

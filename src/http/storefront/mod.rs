@@ -43,6 +43,7 @@ pub fn routes() -> Routes {
         .routes(routes!(consumer_lists::list_consumers_by_email))
         .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
         .routes(routes!(consumers::put_consumer_of_customer))
+        .routes(routes!(consumers::rotate_keys))
         .routes(routes!(consumers::merge_consumers))
         .routes(routes!(consumer_export::export_consumer))
         .routes(routes!(entitlements::list_consumer_packages))
@@ -55,7 +56,8 @@ pub fn routes() -> Routes {
         .routes(routes!(instructions::get_instructions))
         .routes(routes!(statistics::list_consumer_statistics))
         .routes(routes!(tokens::list_consumer_tokens, tokens::create_consumer_token))
-        .routes(routes!(tokens::delete_consumer_token))
+        .routes(routes!(tokens::update_consumer_token, tokens::delete_consumer_token))
+        .routes(routes!(tokens::rotate_consumer_token))
         .routes(routes!(permissions::list_permissions))
         .routes(routes!(
             permissions::list_all_permissions,

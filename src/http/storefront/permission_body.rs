@@ -65,7 +65,8 @@ impl PermissionRequest {
     }
 }
 
-fn parse_moment(path: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
+/// The moment that a field of a change names; `path` is where it is in the request.
+pub fn parse_moment(path: &str, field: &str, text: Update<String>) -> Result<Update<Millis>, Failure> {
     let Update::Set(Some(text)) = text else { return Ok(text.map(|_| Millis(0))) };
     Ok(Update::Set(Some(moment(&format!("{path}{field}"), &text)?)))
 }

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Fault, Millis, Stmt};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
+use crate::registry::access::credential_cache::refresh_cached;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::scope::{Permissions, names};
+use crate::registry::identity::tokens::spec::MAX_RATE_LIMIT;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
@@ -20,6 +21,7 @@ use crate::registry::kernel::secrets::{PlainToken, is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::consumer_keys::{Consumer, seal_row};
+use crate::registry::storefront::consumer_seats::{ExcessTokens, excess_tokens};
 use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered};
 use crate::store::access::tokens::{self, HashedTokenRow};
 use crate::store::kernel::webhook_events::notify_disabled;
@@ -62,6 +64,10 @@ pub struct ConsumerSpec {
     pub order_id: Update<String>,
     /// Tokens besides the key pair.
     pub seats: Update<i64>,
+    /// Requests an hour of each of its credentials.
+    pub rate_limit_max: Update<i64>,
+    /// What is done about tokens that are more than the seats.
+    pub excess: ExcessTokens,
 }
 
 /// Notes an id of the shop's that is empty or too long.
@@ -104,11 +110,16 @@ impl ConsumerSpec {
         {
             wrong.push("seats", format!("must be 0 to {MAX_SEATS}, or null for {MAX_SEATS}"));
         }
+        if let Update::Set(Some(limit)) = self.rate_limit_max
+            && !(1..=MAX_RATE_LIMIT).contains(&limit)
+        {
+            wrong.push("rate_limit_max", format!("must be between 1 and {MAX_RATE_LIMIT} requests an hour"));
+        }
         wrong.into_result()
     }
 
-    /// The fields that the request names, for the audit log.
-    fn named(&self) -> Value {
+    /// The fields that the request names, and the tokens that it revokes, for the audit log.
+    fn named(&self, freed: &[String]) -> Value {
         let fields = [
             ("email", self.email.is_some()),
             ("public_key", self.public_key.is_some()),
@@ -117,13 +128,14 @@ impl ConsumerSpec {
             ("customer_id", self.customer_id.is_set()),
             ("order_id", self.order_id.is_set()),
             ("seats", self.seats.is_set()),
+            ("rate_limit_max", self.rate_limit_max.is_set()),
         ];
         let named: Vec<&str> = fields.iter().filter(|(_, is_named)| *is_named).map(|(field, _)| *field).collect();
-        json!({ "fields": named, "status": self.status })
+        json!({ "fields": named, "status": self.status, "revoked": freed })
     }
 
     /// Sets what the request names.
-    fn apply(self, app: &App, consumer: &mut Consumer) -> Result<(), Failure> {
+    pub fn apply(self, app: &App, consumer: &mut Consumer) -> Result<(), Failure> {
         let row = &mut consumer.row;
         if let Some(email) = self.email {
             email.trim().clone_into(&mut row.email);
@@ -147,6 +159,9 @@ impl ConsumerSpec {
         }
         if let Update::Set(seats) = self.seats {
             row.seats = seats;
+        }
+        if let Update::Set(limit) = self.rate_limit_max {
+            row.rate_limit_max = limit;
         }
         row.updated_at = app.now().max(Millis(row.updated_at.0 + 1));
         Ok(())
@@ -202,6 +217,7 @@ pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
         customer_id: None,
         order_id: None,
         seats: None,
+        rate_limit_max: None,
         created_at: now,
         updated_at: now,
     };
@@ -252,11 +268,12 @@ pub async fn insert(
     coverage::get(app, issuer, known.id).await.map(Some)
 }
 
-/// One consumer, opened.
-async fn get(app: &App, organization: OrganizationId, id: i64) -> Result<Consumer, Failure> {
-    match app.ports.database.ask(consumers::by_id(organization, id)).await? {
-        Some(row) => Consumer::open(app, row),
-        None => Err(absent(app, organization, id).await),
+/// One consumer, opened, with its live tokens.
+pub async fn get(app: &App, organization: OrganizationId, id: i64) -> Result<(Consumer, Vec<HashedTokenRow>), Failure> {
+    let look = (consumers::by_id(organization, id), tokens::of_consumer(organization, id));
+    match app.ports.database.ask(look).await? {
+        (Some(row), tokens) => Ok((Consumer::open(app, row)?, tokens)),
+        (None, _) => Err(absent(app, organization, id).await),
     }
 }
 
@@ -273,7 +290,8 @@ pub fn tag_of(row: &ConsumerRow) -> EntityTag {
     EntityTag::of(&ConsumerRow { updated_at: Millis(0), ..row.clone() })
 }
 
-/// Changes what the request names, and nothing else.
+/// Changes what the request names, and nothing else. When there are more tokens than seats then, the least recently used ones are
+/// revoked if that is wanted.
 pub async fn change(
     app: &App,
     issuer: &Issuer,
@@ -284,17 +302,23 @@ pub async fn change(
     spec.check()?;
     require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
-    let old = get(app, organization, id).await?;
+    let (old, mut gone) = get(app, organization, id).await?;
     if_match.require("consumer", &tag_of(&old.row))?;
-    let recorded = note(app, &issuer.by, "consumer.changed", id, spec.named())?;
+    let freed = match spec.seats {
+        Update::Set(Some(seats)) => excess_tokens(&gone, &old.row.uid, seats, spec.excess)?,
+        _ => Vec::new(),
+    };
+    let recorded = note(app, &issuer.by, "consumer.changed", id, spec.named(&freed))?;
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
-    let (known, hash) = (old.hash(), new.hash());
+    let hash = new.hash();
+    let has_new_keys = old.hash() != hash;
     let is_disabled = old.row.is_enabled && !new.row.is_enabled;
     let batch = (
-        consumers::update(organization, &old.row, &new.row),
+        consumers::update(organization, &old.row, &new.row, &freed),
         recorded,
         is_disabled.then(|| notify_disabled(organization, id, app.now())),
+        consumers::free_seats(organization, &new.row, &freed, app.now()),
         consumers::update_keys(organization, &new.row, hash.as_str()),
         tokens::of_consumer(organization, id),
     );
@@ -302,9 +326,11 @@ pub async fn change(
     if !is_changed {
         return Err(Failure::concurrent_change("consumer"));
     }
-    if known != hash {
-        refresh_cached_by_hash(app, &known, None).await;
+    gone.retain(|row| freed.contains(&row.token.uid) || (has_new_keys && row.token.uid == old.row.uid));
+    for row in &mut gone {
+        row.token.revoked_at = Some(app.now());
     }
+    refresh_all_cached(app, gone).await;
     refresh_all_cached(app, tokens).await;
     Ok(ShownConsumer::covered(issuer, new))
 }
@@ -313,7 +339,7 @@ pub async fn change(
 pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> Result<(), Failure> {
     require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
-    let known = if *if_match == IfMatch::Anything { None } else { Some(get(app, organization, id).await?.row) };
+    let known = if *if_match == IfMatch::Anything { None } else { Some(get(app, organization, id).await?.0.row) };
     if let Some(row) = &known {
         if_match.require("consumer", &tag_of(row))?;
     }

@@ -69,7 +69,9 @@ async fn every_post_is_carried_out_once_for_a_key_and_answered_the_same() {
 
     let one = twice.send("/consumers", &[], &json!({"email": "one@example.com"}), 201).await;
     let two = registry.consumer_as(&json!({"email": "two@example.com"})).await;
-    twice.send("/consumers/{id}/tokens", &[&one["id"]], &json!({"description": "build server"}), 201).await;
+    let token = twice.send("/consumers/{id}/tokens", &[&one["id"]], &json!({"description": "build server"}), 201).await;
+    twice.send("/consumers/{id}/tokens/{token}/rotate", &[&one["id"], &token["id"]], &json!({}), 200).await;
+    twice.send("/consumers/{id}/rotate-keys", &[&one["id"]], &json!({"grace_seconds": 60}), 200).await;
     let permission = json!({"consumer_id": one["id"], "package": "acme/made", "version": "1.*"});
     twice.send("/permissions", &[], &permission, 201).await;
     twice.send("/consumers/{id}/merge", &[&one["id"]], &json!({"consumer_id": two.id}), 200).await;

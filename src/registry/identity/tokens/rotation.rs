@@ -83,8 +83,23 @@ async fn carry_out(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option
         details: json!({ "previous_until": previous_until }),
     };
     let recorded = issuer.by.record(app, &event)?;
+    replace_secret(app, row, plain, *previous_until, recorded, keep).await
+}
+
+/// Gives a token another secret, in the database and in the caches. `noted` and `keep` go into the same batch.
+///
+/// # Errors
+/// `Conflict` when the token was changed, rotated or revoked since it was looked at.
+pub async fn replace_secret(
+    app: &App,
+    row: &HashedTokenRow,
+    plain: &PlainToken,
+    previous_until: Option<Millis>,
+    noted: Stmt,
+    keep: Option<Stmt>,
+) -> Result<(), Failure> {
     let hash = plain.hash();
-    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), *previous_until, recorded, keep).await? {
+    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), previous_until, noted, keep).await? {
         return Err(Failure::concurrent_change("token"));
     }
     if let Some(older) = &row.previous_hash {
@@ -93,7 +108,7 @@ async fn carry_out(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option
     let now_known = HashedTokenRow {
         hash: hash.as_str().to_owned(),
         previous_hash: Some(row.hash.clone()),
-        previous_until: *previous_until,
+        previous_until,
         token: row.token.clone(),
     };
     refresh_cached(app, now_known).await;
