@@ -105,6 +105,7 @@ pub async fn statistics(
     days: Days,
 ) -> Result<PackageDownloadStatistics, Failure> {
     let mut seen = visible_package(app, view, key).await?;
+    view.require_installs()?;
     if let Some(version) = version {
         seen.versions = vec![seen.version(version)?.clone()];
     }

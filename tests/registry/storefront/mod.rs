@@ -8,6 +8,7 @@ mod denials;
 mod erasure;
 mod events;
 mod faults;
+mod figures;
 mod keys;
 mod known_customers;
 mod limited_shops;
