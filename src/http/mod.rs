@@ -19,6 +19,7 @@
 //! | [`crate::registry::kernel::app::App`] | request | `cloudflare::fetch` | the surface's layer, [`RequestAuth`], [`BaseUrl`] | ports, configuration and memory |
 //! | `&'static` [`Surface`] | request | the surface's layer | [`Tenant`], [`RequestAuth`], [`ListQuery`] | the row of the table |
 //! | [`AuthenticatedSlot`] | request | the surface's layer, empty | filled by [`RequestAuth`]; then the layer | the caller, and what is left of its rate limits |
+//! | [`OriginalUri`](axum::extract::OriginalUri) | request | axum | [`original_uri`](kit::extract::original_uri) | the address, with the mount that axum takes off |
 //! | [`AnsweredFromMemory`] | response | [`conditional`] | the surface's layer | the request asked nobody but memory |
 //! | [`Failure`] | response | [`IntoResponse`] of [`Failure`] | the surface's layer | the failure, which becomes the body |
 //! | [`PassThrough`] | response | [`pass_through`] | `cloudflare::bridge` | a port's stream that nobody has read from yet |

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
 use axum::response::Response;
 use http::Uri;
 use http::header::{HOST, USER_AGENT};
@@ -116,6 +116,11 @@ impl<T: DeserializeOwned + Default> Extract for LenientQuery<T> {
         let parameters = Value::Object(query_parameters(&request.parts.uri));
         Ok(Self(json::read_texts_strictly(&parameters).0.unwrap_or_default()))
     }
+}
+
+/// The address of a request as it was asked for: below a mount, axum takes that off.
+pub fn original_uri(parts: &Parts) -> &Uri {
+    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
 }
 
 /// The path parameters, in their order. That of the organization is not among them: it is for

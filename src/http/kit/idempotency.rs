@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::http::kit::extract::{json_body, query_parameters, read_body};
+use crate::http::kit::extract::{json_body, original_uri, query_parameters, read_body};
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::response::with_status;
 use crate::registry::identity::idempotency::{Answer, IdempotencyKey};
@@ -33,10 +33,10 @@ pub fn refuse(parts: &Parts) -> Result<(), Failure> {
 }
 
 /// The key of a request, when it has one; `body` is what it asks besides.
-fn key_of(parts: &Parts, body: Value) -> Result<Option<IdempotencyKey>, Failure> {
+fn key_of(parts: &Parts, body: &Value) -> Result<Option<IdempotencyKey>, Failure> {
     let Some(key) = parts.headers.get(HEADER) else { return Ok(None) };
-    let query = query_parameters(&parts.uri);
-    let request = json!({"method": parts.method.as_str(), "path": parts.uri.path(), "query": query, "body": body});
+    let (path, query) = (original_uri(parts).path(), query_parameters(&parts.uri));
+    let request = json!({"method": parts.method.as_str(), "path": path, "query": query, "body": body});
     IdempotencyKey::parse(key.to_str().unwrap_or_default(), request).map(Some)
 }
 
@@ -57,7 +57,7 @@ impl<T: DeserializeOwned> Extract for IdempotentJson<T> {
         let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
         let body = json_body(if is_empty { b"{}" } else { &bytes })?;
         let value = read_body(&body)?;
-        Ok(Self { value, key: key_of(&request.parts, body)? })
+        Ok(Self { value, key: key_of(&request.parts, &body)? })
     }
 }
 
@@ -68,7 +68,7 @@ impl Extract for IdempotencyHeader {
     const TAKES_KEY: bool = true;
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
-        key_of(&request.parts, Value::Null).map(Self)
+        key_of(&request.parts, &Value::Null).map(Self)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use axum::response::Response;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Map;
 use utoipa::IntoParams;
 
@@ -16,16 +16,12 @@ use crate::store::{KeysetPage, KeysetRows, Page};
 /// Beyond every id: further the database would round.
 pub const END_OF_IDS: i64 = 1 << 53;
 
-/// The parameters of [`Paging::LimitOffset`] in a list by id.
+/// The parameter of [`Paging::LimitOffset`] in a list by id, beside [`LimitOffset`](crate::http::kit::paging::LimitOffset).
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Keyset {
-    /// 1 to {max}, {default} by default
-    limit: Option<i64>,
-    /// The id of the last one that is known: those behind it follow, and none is passed over when others are deleted meanwhile
+pub struct After {
+    /// The id of the last one that is known: those behind it follow, and none is passed over when others are deleted meanwhile. Not together with `offset`
     after: Option<i64>,
-    /// How many to pass over; not together with `after`
-    offset: Option<i64>,
 }
 
 /// The page that a request asks for of a list by id.
@@ -73,12 +69,6 @@ pub struct KeysetQuery<F> {
     pub filter: F,
     /// Which page of it.
     pub page: KeysetRequest,
-}
-
-/// What [`Keyset`] has beside `limit` and `offset`.
-#[derive(Deserialize)]
-struct After {
-    after: Option<i64>,
 }
 
 impl<F: DeserializeOwned> Extract for KeysetQuery<F> {

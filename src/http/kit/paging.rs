@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 
-use crate::http::kit::extract::{base_url, query_parameters, read_query, reject_repeated};
+use crate::http::kit::extract::{base_url, original_uri, query_parameters, read_query, reject_repeated};
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::response::json_response;
 use crate::http::kit::surface::Surface;
@@ -143,7 +143,7 @@ pub struct ListAddress {
 impl ListAddress {
     fn of(parts: &Parts, parameters: Map<String, Value>) -> Self {
         // Without an origin the address is relative to the request's, which is just as good.
-        let url = [&base_url(parts).unwrap_or_default(), parts.uri.path()].concat();
+        let url = [&base_url(parts).unwrap_or_default(), original_uri(parts).path()].concat();
         Self { url, parameters }
     }
 
@@ -258,7 +258,7 @@ impl<F: DeserializeOwned> Extract for ListQuery<F> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use axum::body::Body;
     use axum::extract::Request;
     use http_body_util::BodyExt;
@@ -266,17 +266,17 @@ pub mod tests {
     use super::*;
     use crate::registry::kernel::failure::Kind;
 
-    pub const LIMIT_OFFSET: Paging = Paging::LimitOffset { default_limit: 100, max_limit: 1000 };
-    pub const PAGE_NUMBER: Paging = Paging::PageNumber { default_per_page: 20 };
-    pub const ENVELOPE: Paging = Paging::Envelope { items_key: "packages", default_limit: 100 };
+    pub(in crate::http::kit) const LIMIT_OFFSET: Paging = Paging::LimitOffset { default_limit: 100, max_limit: 1000 };
+    pub(in crate::http::kit) const PAGE_NUMBER: Paging = Paging::PageNumber { default_per_page: 20 };
+    pub(in crate::http::kit) const ENVELOPE: Paging = Paging::Envelope { items_key: "packages", default_limit: 100 };
 
     #[derive(Debug, Deserialize)]
-    pub struct Filter {
+    pub(in crate::http::kit) struct Filter {
         search: Option<String>,
     }
 
     /// A request for a list in a surface with `paging`.
-    pub fn request(paging: Paging, query: &str) -> BufferedRequest {
+    pub(in crate::http::kit) fn request(paging: Paging, query: &str) -> BufferedRequest {
         let surface: &'static Surface = Box::leak(Box::new(Surface { paging: Some(paging), ..Surface::for_tests() }));
         let url = format!("https://registry.test/list?{query}");
         let mut request = Request::builder().uri(url).body(Body::empty()).expect("a request");
@@ -318,7 +318,7 @@ pub mod tests {
         }
     }
 
-    pub fn link(response: &Response) -> Option<&str> {
+    pub(in crate::http::kit) fn link(response: &Response) -> Option<&str> {
         response.headers().get(LINK).map(|link| link.to_str().expect("ASCII"))
     }
 

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::kit::extract::PathParams;
-use crate::http::kit::keyset::{Keyset, KeysetQuery};
-use crate::http::kit::paging::NoFilter;
+use crate::http::kit::keyset::{After, KeysetQuery};
+use crate::http::kit::paging::{LimitOffset, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::StorefrontRead;
 use crate::http::storefront::consumer_body::ConsumerView;
@@ -16,9 +16,9 @@ use crate::registry::storefront::consumer_lists::{ListedConsumer, MAX_WITH_PERMI
 use crate::store::storefront::consumer_lists::ConsumerFilter;
 
 /// What a list of consumers may hold besides.
-#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum IncludedName {
+enum IncludedName {
     /// The permissions of each.
     Entitlements,
 }
@@ -44,6 +44,7 @@ pub struct ConsumersQuery {
     updated_since: Option<String>,
     /// `entitlements`: each with its permissions. A page has up to 1000 consumers then, and ends earlier when they have more than
     /// 10,000 permissions together
+    #[param(value_type = Option<String>)]
     include: Option<IncludedName>,
 }
 
@@ -72,10 +73,10 @@ impl ConsumersQuery {
             ("package", &filter.target),
         ];
         // An empty filter would mean none of them, which is not what somebody wants who left it empty.
-        match given.into_iter().find(|(_, value)| value.as_deref() == Some("")) {
-            Some((name, _)) => Err(Failure::invalid_field(name, "must not be empty; leave it out to have all")),
-            None => Ok(filter),
+        if let Some((name, _)) = given.into_iter().find(|(_, value)| value.as_deref() == Some("")) {
+            return Err(Failure::invalid_field(name, "must not be empty; leave it out to have all"));
         }
+        Ok(filter)
     }
 }
 
@@ -88,7 +89,7 @@ fn id(listed: &ListedConsumer) -> i64 {
     get,
     path = "/consumers",
     tag = "storefront",
-    params(ConsumersQuery, Keyset),
+    params(ConsumersQuery, LimitOffset, After),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>),
         (status = 403, description = "or does not see every version of the package that is asked for")
@@ -118,7 +119,8 @@ pub async fn list_consumers(
     tag = "storefront",
     params(
         ("email" = String, Path, description = "The address"),
-        Keyset
+        LimitOffset,
+        After
     ),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)

@@ -172,7 +172,7 @@ pub async fn add_entitlements(
     let issuer = auth.issuer().await?;
     let (query, if_match, IdempotentJson { value, key }) = (query?.0, if_match?, body?);
     let (id, change) = (id_of(&id, "Consumer")?, list_change(query, if_match, value)?);
-    let answer = entitlements::add_once(auth.app(), &issuer, key, id, change).await?;
+    let answer = entitlements::add_for_key(auth.app(), &issuer, key, id, change).await?;
     let tag = tag_of(&answer.value.rows);
     Ok(with_tag(answered(StatusCode::OK, &answer.map(edited_views)), &tag))
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::kit::extract::PathParams;
-use crate::http::kit::keyset::{Keyset, KeysetQuery};
+use crate::http::kit::keyset::{After, KeysetQuery};
+use crate::http::kit::paging::LimitOffset;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::StorefrontRead;
 use crate::http::storefront::id_of;
@@ -74,7 +75,8 @@ impl From<Installer> for InstallerView {
     params(
         ("id" = i64, Path, description = "The package's id"),
         InstallsQuery,
-        Keyset
+        LimitOffset,
+        After
     ),
     responses(
         (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<InstallerView>),

@@ -5,8 +5,8 @@ use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::idempotency::{IdempotentJson, answered};
-use crate::http::kit::keyset::{Keyset, KeysetQuery};
-use crate::http::kit::paging::NoFilter;
+use crate::http::kit::keyset::{After, KeysetQuery};
+use crate::http::kit::paging::{LimitOffset, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
@@ -20,7 +20,7 @@ use crate::registry::storefront::catalog;
     get,
     path = "/packages",
     tag = "storefront",
-    params(Keyset),
+    params(LimitOffset, After),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>)
     )

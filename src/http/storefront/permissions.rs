@@ -8,16 +8,14 @@ use utoipa::IntoParams;
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
 use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
-use crate::http::kit::paging::{LimitOffset, ListQuery};
+use crate::http::kit::keyset::{After, KeysetQuery};
+use crate::http::kit::paging::LimitOffset;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok, with_status};
-use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, StrictParam};
+use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, StrictParam, moment};
 use crate::http::storefront::{entitlements, id_of};
-use crate::ports::Millis;
-use crate::registry::kernel::dates::read_php_date;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::registry::storefront::permissions::{self, WarnedPermission, change, get, grant, revoke};
 use crate::registry::storefront::{orders, permission_lists};
 use crate::store::storefront::entitlements::PermissionRow;
@@ -67,15 +65,10 @@ impl PermissionsQuery {
             consumer_id: self.consumer_id,
             customer_id: self.customer_id.as_deref(),
             order_id: self.order_id.as_deref(),
-            updated_since: self.updated_since.as_deref().map(moment).transpose()?,
+            updated_since: self.updated_since.as_deref().map(|text| moment("updated_since", text)).transpose()?,
             ..PermissionFilter::default()
         })
     }
-}
-
-fn moment(text: &str) -> Result<Millis, Failure> {
-    let wrong = || Failure::invalid_field("updated_since", "must be written `YYYY-MM-DD HH:MM:SS`, in UTC");
-    read_php_date(text).ok_or_else(wrong)
 }
 
 /// Permissions of all consumers, the oldest first: what a shop reconciles with its orders.
@@ -83,21 +76,21 @@ fn moment(text: &str) -> Result<Millis, Failure> {
     get,
     path = "/permissions",
     tag = "storefront",
-    params(PermissionsQuery, LimitOffset),
+    params(PermissionsQuery, LimitOffset, After),
     responses(
         (status = 200, description = "Permissions; `X-Total-Count` says how many there are", body = Vec<PermissionView>)
     )
 )]
 pub async fn list_all_permissions(
     auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<PermissionsQuery>, Failure>,
+    query: Result<KeysetQuery<PermissionsQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let ListQuery { filter, page } = query?;
+    let KeysetQuery { filter, page } = query?;
     let target = filter.package.as_deref().map(str::to_ascii_lowercase);
     let filter = filter.filter(target.as_deref())?;
-    let (rows, total) = permission_lists::list(auth.app(), &issuer, &filter, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(PermissionView::from), total))
+    let found = permission_lists::list(auth.app(), &issuer, &filter, page.rows()).await?;
+    Ok(page.respond(found, |row| row.id, PermissionView::from))
 }
 
 /// Which order.

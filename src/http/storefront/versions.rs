@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
 use crate::http::kit::idempotency::{IdempotentJson, answered};
-use crate::http::kit::keyset::{Keyset, KeysetQuery};
-use crate::http::kit::paging::NoFilter;
+use crate::http::kit::keyset::{After, KeysetQuery};
+use crate::http::kit::paging::{LimitOffset, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok, with_status};
@@ -25,7 +25,8 @@ use crate::registry::storefront::catalog;
     tag = "storefront",
     params(
         ("id" = i64, Path, description = "The package's id"),
-        Keyset
+        LimitOffset,
+        After
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<StorefrontVersionView>),

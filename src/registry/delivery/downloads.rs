@@ -105,10 +105,10 @@ pub async fn statistics(
     days: Days,
 ) -> Result<PackageDownloadStatistics, Failure> {
     let mut seen = visible_package(app, view, key).await?;
-    view.require_installs()?;
     if let Some(version) = version {
         seen.versions = vec![seen.version(version)?.clone()];
     }
+    view.require_installs()?;
     let ids: Vec<i64> = seen.versions.iter().map(|row| row.id).collect();
     let names: HashMap<i64, &str> = seen.versions.iter().map(|row| (row.id, row.pretty.as_str())).collect();
     let (mut ever, mut in_days) = (HashMap::new(), HashMap::<i64, i64>::new());

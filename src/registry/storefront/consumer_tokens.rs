@@ -75,8 +75,8 @@ pub async fn issue(
         IdempotencyState::Claimed(claim) => claim,
         IdempotencyState::Done(done) => return DoneRequest::again(made_before(app, issuer, consumer_id, &done).await),
     };
-    let issued = issue_once(app, issuer, consumer_id, &spec, &claim).await;
-    claim.release_on_failure(app, issued).await.map(Answer::first)
+    let made = issue_once(app, issuer, consumer_id, &spec, &claim).await;
+    claim.release_on_failure(app, made).await.map(Answer::first)
 }
 
 /// The token that a request made before, while its consumer has it.

@@ -11,9 +11,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::coverage::own;
-use crate::registry::storefront::permission_edits::{
-    Edit, EditOrder, Edited, Keep, check, edit, nothing_kept, tag_of,
-};
+use crate::registry::storefront::permission_edits::{Edit, EditOrder, Edited, Keep, check, edit, nothing_kept, tag_of};
 use crate::registry::storefront::permission_spec::{PermissionSpec, StatedPermission, named_by, names};
 use crate::registry::storefront::permission_warnings::{Warning, warnings};
 use crate::store::Update;
@@ -115,7 +113,7 @@ pub async fn add(app: &App, issuer: &Issuer, consumer_id: i64, change: ListChang
 }
 
 /// The same for a request with a key.
-pub async fn add_once(
+pub async fn add_for_key(
     app: &App,
     issuer: &Issuer,
     key: Option<IdempotencyKey>,

@@ -69,8 +69,7 @@ async fn edit_order(
         return Ok(None);
     }
     let target = order_id.to_owned();
-    let order =
-        EditOrder { action, target, consumers: &consumers, strict, is_carried_out: true, keep: &nothing_kept };
+    let order = EditOrder { action, target, consumers: &consumers, strict, is_carried_out: true, keep: &nothing_kept };
     edit(app, issuer, &order, plan).await
 }
 

@@ -55,7 +55,6 @@ macro_rules! permissions {
            LEFT JOIN packages p ON p.organization_id = ?1 AND p.name = g.target"
     };
 }
-pub(crate) use permissions;
 
 pub(crate) use permissions;
 

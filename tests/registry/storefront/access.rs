@@ -439,6 +439,7 @@ async fn what_is_looked_up_does_not_grow_with_the_number_of_consumers() {
         permission_edits::date_consumers(OrganizationId::ROOT, &[1], now),
         tokens::of_consumers(OrganizationId::ROOT, "[1]"),
     );
+    let page = Page { limit: 10, offset: 0 };
     let by = |filter: PermissionFilter<'_>| permission_lists::page(OrganizationId::ROOT, &filter, None, page);
     let of_lists = (
         by(PermissionFilter { order_id: Some("1"), ..PermissionFilter::default() }),

@@ -171,9 +171,9 @@ async fn fewer_seats_than_tokens_are_refused_with_their_list_or_end_the_least_us
     assert!(works(0).await);
     registry.run_until_idle().await;
     let refused = registry.storefront_patch(&path, &json!({"seats": 1})).send().await.expect(409).json();
-    let words = "The consumer has 3 tokens, more than 1 seats. Delete some of them first, or send `\"revoke\": true` to revoke the \
+    let told = "The consumer has 3 tokens, more than 1 seats. Delete some of them first, or send `\"revoke\": true` to revoke the \
                  least recently used ones.";
-    assert_eq!(refused["error"], words);
+    assert_eq!(refused["error"], told);
     let line = |index: usize, rest: &str| json!(format!("{}: {rest}", made[index].id()));
     let listed = [
         line(0, "oldest (last used 2026-01-01 00:50:00)"),

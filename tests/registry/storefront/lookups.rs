@@ -156,10 +156,11 @@ async fn a_shop_learns_who_installed_which_version_since_when() {
         json!({"version_id": ids[0]["id"], "version": "1.0.0", "downloads": 2, "first_at": day, "last_at": next});
     let second =
         json!({"version_id": ids[1]["id"], "version": "2.0.0", "downloads": 1, "first_at": next, "last_at": next});
-    let once = json!({"version_id": ids[0]["id"], "version": "1.0.0", "downloads": 1, "first_at": day, "last_at": day});
+    let earlier =
+        json!({"version_id": ids[0]["id"], "version": "1.0.0", "downloads": 1, "first_at": day, "last_at": day});
     let of_one =
         json!({"consumer_id": one.id, "email": "one@example.com", "customer_id": "42", "versions": [first, second]});
-    let of_two = json!({"consumer_id": two.id, "email": "one@example.com", "customer_id": null, "versions": [once]});
+    let of_two = json!({"consumer_id": two.id, "email": "one@example.com", "customer_id": null, "versions": [earlier]});
     let all = get(&registry, ADMIN, &path).await.expect(200);
     assert_eq!(
         (all.json(), all.header("x-total-count"), all.find_header("link")),

@@ -47,6 +47,24 @@ async fn the_links_lead_past_every_consumer_whoever_is_deleted_meanwhile() {
 }
 
 #[tokio::test]
+async fn permissions_come_in_pages_by_their_ids() {
+    let registry = TestRegistry::new();
+    let consumer = registry.consumer().await;
+    let mut all = Vec::new();
+    for number in 0..5 {
+        let made = registry.grant(&consumer, &format!("acme/p{number}"), "*").await;
+        all.push(made["id"].as_i64().expect("an id"));
+    }
+    let delete = async |page: Vec<i64>| {
+        for id in page {
+            registry.storefront_delete(&format!("/permissions/{id}")).send().await.expect(204);
+        }
+    };
+    assert_eq!(walk(&registry, "/api/storefront/permissions?limit=2", async |_| {}).await, all);
+    assert_eq!(walk(&registry, "/api/storefront/permissions?limit=2", delete).await, all);
+}
+
+#[tokio::test]
 async fn packages_and_versions_come_in_pages_by_their_ids() {
     let registry = TestRegistry::new();
     let (mut packages, mut versions) = (Vec::new(), Vec::new());
@@ -64,7 +82,7 @@ async fn packages_and_versions_come_in_pages_by_their_ids() {
         .token(&json!({"description": "a", "scopes": ["storefront:*"], "allowed_package_prefixes": ["acme/p"]}))
         .await;
     let path = format!("/api/storefront/packages?after={}&limit=1", packages[1]);
-    assert_eq!(ids(&registry.get(&path).bearer(&limited).send().await.expect(200)), []);
+    assert!(ids(&registry.get(&path).bearer(&limited).send().await.expect(200)).is_empty());
     let path = format!("/api/storefront/versions/package/{}?after={}", packages[0], versions[3]);
     assert_eq!(ids(&registry.get(&path).bearer(ADMIN).send().await.expect(200)), versions[4..]);
 }

@@ -36,9 +36,12 @@ impl Twice<'_> {
     async fn send(&mut self, path: &str, ids: &[&Value], body: &Value, status: u16) -> Value {
         self.operations.insert(path.to_owned());
         let mut ids = ids.iter();
-        let fill = |segment: &str| match segment.starts_with('{') {
-            true => ids.next().expect("an id").to_string().replace('"', ""),
-            false => segment.to_owned(),
+        let fill = |segment: &str| {
+            if segment.starts_with('{') {
+                ids.next().expect("an id").to_string().replace('"', "")
+            } else {
+                segment.to_owned()
+            }
         };
         let path = path.split('/').map(fill).collect::<Vec<String>>().join("/");
         let first = keyed(self.registry, &path, body).send().await.expect(status);
@@ -74,6 +77,10 @@ async fn every_post_is_carried_out_once_for_a_key_and_answered_the_same() {
     twice.send("/consumers/{id}/rotate-keys", &[&one["id"]], &json!({"grace_seconds": 60}), 200).await;
     let permission = json!({"consumer_id": one["id"], "package": "acme/made", "version": "1.*"});
     twice.send("/permissions", &[], &permission, 201).await;
+    let sale = json!([{"package": "acme/made", "version": "2.*", "order_id": "1001"}]);
+    twice.send("/consumers/{id}/entitlements", &[&one["id"]], &sale, 200).await;
+    let fix = json!({"filter": {"package": "acme/made"}, "change": {"expires_at": "2030-01-01 00:00:00"}});
+    twice.send("/permissions/bulk", &[], &fix, 200).await;
     twice.send("/consumers/{id}/merge", &[&one["id"]], &json!({"consumer_id": two.id}), 200).await;
 
     let webhook = twice.send("/webhooks", &[], &json!({"url": SHOP, "events": ["permission.expired"]}), 201).await;
@@ -205,4 +212,37 @@ async fn the_same_fields_in_another_order_are_the_same_request() {
     assert_eq!((again.header("idempotency-replayed"), again.json()), ("true", first.json()));
     send(r#"{"email": "one@example.com", "order_id": "1002"}"#).await.expect(409);
     assert_eq!(registry.database.rows("SELECT count(*) AS n FROM consumers"), [json!({"n": 1})]);
+}
+
+#[tokio::test]
+async fn a_consumer_is_made_once_with_its_permissions_and_shown_with_what_it_has_now() {
+    let registry = TestRegistry::new();
+    let order = json!({
+        "email": "one@example.com", "customer_id": "42", "on_known_customer": "return",
+        "entitlements": [{"package": "acme/lib", "version": "1.*", "order_id": "1001"}],
+    });
+    let made = keyed(&registry, "/consumers", &order).send().await.expect(201).json();
+    assert_eq!(made["entitlements"][0]["order_id"], "1001");
+    assert_eq!(keyed(&registry, "/consumers", &order).send().await.expect(201).json(), made);
+    registry.storefront_delete("/permissions?order_id=1001").send().await.expect(200);
+    let refunded = keyed(&registry, "/consumers", &order).send().await.expect(201).json();
+    assert_eq!((&refunded["id"], &refunded["entitlements"]), (&made["id"], &json!([])), "a refund is not undone");
+    let known = registry.storefront_post("/consumers", &order).send().await.expect(200).json();
+    assert_eq!((&known["id"], &known["entitlements"][0]["order_id"]), (&made["id"], &json!("1001")));
+}
+
+#[tokio::test]
+async fn what_changes_nothing_leaves_its_key_free() {
+    let registry = TestRegistry::new();
+    let consumer = registry.consumer().await;
+    registry.grant(&consumer, "acme/lib", "*").await;
+    let path = format!("/consumers/{}/entitlements", consumer.id);
+    for (path, body) in [
+        (path.as_str(), json!([])),
+        ("/permissions/bulk", json!({"filter": {"package": "acme/lib"}, "delete": true, "dry_run": true})),
+        ("/permissions/bulk", json!({"filter": {"package": "acme/nothing"}, "delete": true})),
+    ] {
+        keyed(&registry, path, &body).send().await.expect(200);
+        assert_eq!(registry.database.rows("SELECT 1 FROM idempotency_keys").len(), 0, "{path} {body}");
+    }
 }
