@@ -65,6 +65,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("sources/sync_runs", &["claim", "claimed", "due", "finish", "finished", "prune"]),
     ("sources/uploads", &["announce_zip", "guard_announced"]),
     ("sources/upstream_answers", &["known_names", "left_out", "prune", "record_answer"]),
+    ("storefront/consumer_imports", &["known", "reserve_many"]),
     ("storefront/consumers", &["reserve"]),
     ("storefront/deliveries", &["claim", "delete_old", "due", "settle"]),
     ("storefront/endings", &["notify_ending_soon", "notify_expired", "notify_updates_ended", "prune"]),

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::update;
-use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, into_specs, parse_moment};
+use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, into_specs, moment, parse_moment};
 use crate::registry::identity::tokens::ShownToken;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_imports::ImportLine;
 use crate::registry::storefront::consumer_lists::ListedConsumer;
 use crate::registry::storefront::consumer_seats::ExcessTokens;
 use crate::registry::storefront::consumer_tokens::ConsumerTokenSpec;
@@ -55,6 +56,9 @@ pub struct ConsumerRequest {
     /// For a change of `seats` alone: whether the least recently used tokens are revoked when there are more than seats. Else the
     /// change is refused with a list of them.
     revoke: Option<bool>,
+    /// `YYYY-MM-DD HH:MM:SS` in UTC, for an import alone: when it was made elsewhere, with its permissions.
+    #[schema(nullable = false)]
+    created_at: Option<String>,
     /// For a new consumer alone: what is done when there is one with this `customer_id` already.
     on_known_customer: Option<OnKnownCustomerName>,
     /// For a new consumer, and for that of a customer: what is added to its permissions in the same step. A consumer that there is
@@ -64,6 +68,27 @@ pub struct ConsumerRequest {
 }
 
 impl ConsumerRequest {
+    /// As an import takes it.
+    pub fn into_line(mut self) -> Result<ImportLine, Failure> {
+        if self.on_known_customer.is_some() {
+            return Err(Failure::invalid_field("on_known_customer", "must be left out here"));
+        }
+        if self.revoke.is_some() {
+            return Err(Failure::invalid_field("revoke", "is for a change of `seats` alone"));
+        }
+        let created_at = self.created_at.take().map(|text| moment("created_at", &text)).transpose()?;
+        let entitlements = self.take_entitlements()?.unwrap_or_default();
+        Ok(ImportLine { consumer: self.into(), entitlements, created_at })
+    }
+
+    /// Refuses what is said of an import alone.
+    fn refuse_fields_of_imports(&self) -> Result<(), Failure> {
+        match self.created_at {
+            Some(_) => Err(Failure::invalid_field("created_at", "is for an import alone")),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the permissions out that it names.
     pub fn take_entitlements(&mut self) -> Result<Option<Vec<PermissionSpec>>, Failure> {
         self.entitlements.take().map(|requests| into_specs(requests, "entitlements")).transpose()
@@ -71,6 +96,7 @@ impl ConsumerRequest {
 
     /// Refuses what is said of new consumers alone.
     pub fn refuse_fields_of_new(&self) -> Result<(), Failure> {
+        self.refuse_fields_of_imports()?;
         if self.on_known_customer.is_some() {
             return Err(Failure::invalid_field("on_known_customer", "is for a new consumer alone"));
         }
@@ -88,6 +114,7 @@ impl ConsumerRequest {
 
     /// Refuses what is said of changes alone.
     pub fn refuse_fields_of_changes(&self) -> Result<(), Failure> {
+        self.refuse_fields_of_imports()?;
         if self.revoke.is_some() {
             return Err(Failure::invalid_field("revoke", "is for a change of `seats` alone"));
         }

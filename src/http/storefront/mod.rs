@@ -6,6 +6,7 @@ mod bulk_permissions;
 mod catalog_body;
 mod consumer_body;
 mod consumer_export;
+mod consumer_imports;
 mod consumer_lists;
 mod consumers;
 mod entitlements;
@@ -43,6 +44,7 @@ pub fn routes() -> Routes {
         .routes(routes!(consumer_lists::list_consumers_by_email))
         .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
         .routes(routes!(consumers::put_consumer_of_customer))
+        .routes(routes!(consumer_imports::import_consumers))
         .routes(routes!(consumers::rotate_keys))
         .routes(routes!(consumers::merge_consumers))
         .routes(routes!(consumer_export::export_consumer))

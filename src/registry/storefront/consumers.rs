@@ -203,12 +203,17 @@ pub fn check_new(spec: &ConsumerSpec, on_known: OnKnownCustomer) -> Result<(), F
 
 /// Puts a consumer together; nothing of it is stored yet, but its id is given away.
 pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
-    let entropy = &*app.ports.entropy;
-    let now = app.now();
     let reserved = app.ports.database.ask(consumers::reserve()).await?;
     let reserved = reserved.ok_or_else(|| Fault::new("database", "no id was given away"))?;
+    assemble(app, reserved.last, spec)
+}
+
+/// The consumer with an id that was given away; nothing of it is stored yet.
+pub fn assemble(app: &App, id: i64, spec: ConsumerSpec) -> Result<Consumer, Failure> {
+    let entropy = &*app.ports.entropy;
+    let now = app.now();
     let row = ConsumerRow {
-        id: reserved.last,
+        id,
         uid: new_uid(entropy, now)?,
         email: String::new(),
         public_key: new_key(entropy)?,

@@ -177,6 +177,9 @@ pub async fn draft(
     specs: Vec<PermissionSpec>,
     strict: bool,
 ) -> Result<DraftedEntitlements, Failure> {
+    if specs.is_empty() {
+        return Ok(DraftedEntitlements { permissions: Vec::new(), warnings: Vec::new() });
+    }
     let stated = check_list(app, issuer, None, "entitlements", specs).await?;
     let edit = addition(consumer_id, &[], &stated);
     check(issuer, &[consumer_id], &[], false, &edit)?;

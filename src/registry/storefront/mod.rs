@@ -5,6 +5,7 @@ pub mod bulk_permissions;
 pub mod catalog;
 pub mod consumer_erasure;
 pub mod consumer_export;
+pub mod consumer_imports;
 pub mod consumer_keys;
 pub mod consumer_lists;
 pub mod consumer_merges;

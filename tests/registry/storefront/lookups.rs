@@ -68,6 +68,9 @@ async fn consumers_are_found_by_what_a_shop_knows_of_them() {
 #[tokio::test]
 async fn a_list_includes_the_permissions_that_its_reader_has_to_do_with() {
     let registry = TestRegistry::new();
+    for package in ["acme/lib", "rival/lib"] {
+        registry.published(package, &["1.0.0"]).await;
+    }
     let shared = registry.consumer().await;
     let none = registry.consumer().await;
     let mine = registry.grant(&shared, "acme/lib", "1.*").await;

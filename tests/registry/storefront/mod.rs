@@ -9,6 +9,7 @@ mod erasure;
 mod events;
 mod faults;
 mod figures;
+mod imports;
 mod keys;
 mod known_customers;
 mod limited_shops;

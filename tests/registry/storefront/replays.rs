@@ -71,6 +71,7 @@ async fn every_post_is_carried_out_once_for_a_key_and_answered_the_same() {
     assert_eq!(again.header("idempotency-key", "by hash").send().await.expect(201).json(), published.json());
 
     let one = twice.send("/consumers", &[], &json!({"email": "one@example.com"}), 201).await;
+    twice.send("/consumers/import", &[], &json!([{"email": "three@example.com", "customer_id": "3"}]), 200).await;
     let two = registry.consumer_as(&json!({"email": "two@example.com"})).await;
     let token = twice.send("/consumers/{id}/tokens", &[&one["id"]], &json!({"description": "build server"}), 201).await;
     twice.send("/consumers/{id}/tokens/{token}/rotate", &[&one["id"], &token["id"]], &json!({}), 200).await;
