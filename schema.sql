@@ -77,7 +77,7 @@ CREATE TABLE consumers (
   seats INTEGER, -- tokens it may have besides its key pair; NULL is as many as anybody may
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL
-) STRICT;
+, rate_limit_max INTEGER) STRICT;
 
 CREATE TABLE dists (
   id INTEGER PRIMARY KEY,
@@ -141,12 +141,6 @@ CREATE TABLE "grants" (
   CHECK ((token_id IS NULL) <> (consumer_id IS NULL))
 ) STRICT;
 
-CREATE TABLE idempotency_answers (
-  key_uid TEXT PRIMARY KEY REFERENCES idempotency_keys (uid) ON DELETE CASCADE,
-  status INTEGER NOT NULL,
-  body TEXT NOT NULL -- sealed (registry::secrets)
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE idempotency_keys (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -155,6 +149,12 @@ CREATE TABLE idempotency_keys (
   lease_until INTEGER NOT NULL,
   expires_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE idempotency_results (
+  key_uid TEXT PRIMARY KEY REFERENCES idempotency_keys (uid) ON DELETE CASCADE,
+  result TEXT NOT NULL, -- JSON: what identifies what was made or changed
+  secret TEXT -- sealed (registry::secrets): what was shown once
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE invitations (
   id INTEGER PRIMARY KEY,
@@ -466,10 +466,13 @@ CREATE INDEX audit_log_of_permissions ON audit_log (organization_id, id)
 CREATE INDEX audit_log_with_address ON audit_log (at) WHERE address IS NOT NULL;
 
 CREATE INDEX consumer_networks_by_day ON consumer_networks (day);
+CREATE INDEX consumers_by_change ON consumers (organization_id, updated_at, id);
 
 CREATE INDEX consumers_by_customer ON consumers (organization_id, customer_id, id) WHERE customer_id IS NOT NULL;
 
 CREATE INDEX consumers_by_email ON consumers (organization_id, lower(email), id);
+
+CREATE INDEX consumers_by_order ON consumers (organization_id, order_id, id) WHERE order_id IS NOT NULL;
 
 CREATE INDEX dists_by_artifact ON dists (artifact_sha256);
 

@@ -19,7 +19,7 @@
 //! | [`crate::registry::kernel::app::App`] | request | `cloudflare::fetch` | the surface's layer, [`RequestAuth`], [`BaseUrl`] | ports, configuration and memory |
 //! | `&'static` [`Surface`] | request | the surface's layer | [`Tenant`], [`RequestAuth`], [`ListQuery`] | the row of the table |
 //! | [`AuthenticatedSlot`] | request | the surface's layer, empty | filled by [`RequestAuth`]; then the layer | the caller, and what is left of its rate limits |
-//! | [`MatchedPath`] | request | axum | [`IdempotentJson`] | the route, so that a key belongs to one operation |
+//! | [`OriginalUri`](axum::extract::OriginalUri) | request | axum | [`original_uri`](kit::extract::original_uri) | the address, with the mount that axum takes off |
 //! | [`AnsweredFromMemory`] | response | [`conditional`] | the surface's layer | the request asked nobody but memory |
 //! | [`Failure`] | response | [`IntoResponse`] of [`Failure`] | the surface's layer | the failure, which becomes the body |
 //! | [`PassThrough`] | response | [`pass_through`] | `cloudflare::bridge` | a port's stream that nobody has read from yet |
@@ -32,8 +32,6 @@
 //! [`BaseUrl`]: kit::extract::BaseUrl
 //! [`Tenant`]: kit::tenant::Tenant
 //! [`ListQuery`]: kit::paging::ListQuery
-//! [`MatchedPath`]: axum::extract::MatchedPath
-//! [`IdempotentJson`]: kit::idempotency::IdempotentJson
 //! [`Failure`]: crate::registry::kernel::failure::Failure
 //! [`IntoResponse`]: axum::response::IntoResponse
 //! [`PassThrough`]: kit::pass_through::PassThrough
@@ -52,7 +50,7 @@ pub mod storefront;
 use axum::Router;
 
 use crate::http::kit::failure::{Challenge, Dialect, ErrorForm};
-use crate::http::kit::paging::{MAX_LIMIT, Paging};
+use crate::http::kit::paging::{MAX_LIMIT, MAX_SHOP_LIMIT, Paging};
 use crate::http::kit::routes::{Routes, routes};
 use crate::http::kit::surface::{DialectOverride, Limits, Surface};
 use crate::http::kit::tenant::TenantSource;
@@ -96,7 +94,7 @@ pub static SURFACES: [Surface; 3] = [
         meets_old_clients: false,
         tenant: TenantSource::Credential,
         limits: BY_CREDENTIAL,
-        paging: Some(Paging::LimitOffset { default_limit: 100 }),
+        paging: Some(Paging::LimitOffset { default_limit: 100, max_limit: MAX_LIMIT }),
         dialect: CODED,
         dialect_overrides: &[],
     },
@@ -110,7 +108,7 @@ pub static SURFACES: [Surface; 3] = [
         meets_old_clients: true,
         tenant: TenantSource::Credential,
         limits: BY_CREDENTIAL,
-        paging: Some(Paging::LimitOffset { default_limit: MAX_LIMIT }),
+        paging: Some(Paging::LimitOffset { default_limit: MAX_SHOP_LIMIT, max_limit: MAX_SHOP_LIMIT }),
         dialect: CODED,
         dialect_overrides: &[],
     },

@@ -85,6 +85,43 @@ impl Page {
     }
 }
 
+/// A part of a list by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysetPage {
+    /// How many rows at most.
+    pub limit: i64,
+    /// How many to pass over first.
+    pub offset: i64,
+    /// The id behind which it begins, unless it begins where the list does.
+    pub after: Option<i64>,
+}
+
+impl KeysetPage {
+    /// This part of `rows`, which are the whole list.
+    pub fn of<T>(self, mut rows: Vec<T>, id: impl Fn(&T) -> i64) -> KeysetRows<T> {
+        let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        rows.retain(|row| self.after.is_none_or(|after| id(row) > after));
+        KeysetRows::whole(Page { limit: self.limit, offset: self.offset }.of(rows).0, total)
+    }
+}
+
+/// A page of a list by id.
+pub struct KeysetRows<T> {
+    /// Its rows.
+    pub rows: Vec<T>,
+    /// How many rows the list has in all.
+    pub total: i64,
+    /// Whether the page ends before its limit, because it would be too large.
+    pub is_cut: bool,
+}
+
+impl<T> KeysetRows<T> {
+    /// A page as long as it was asked for.
+    pub fn whole(rows: Vec<T>, total: i64) -> Self {
+        Self { rows, total, is_cut: false }
+    }
+}
+
 /// A field of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Update<T> {

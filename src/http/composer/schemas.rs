@@ -151,8 +151,11 @@ pub struct SearchResult {
     url: String,
     /// Its git repository, for those who are shown `source`; else empty.
     repository: String,
+    /// Installs that composer reported; absent for customers.
+    #[schema(required = false)]
     downloads: i64,
-    /// Always 0.
+    /// Always 0; absent for customers.
+    #[schema(required = false)]
     favers: i64,
     /// `true`, or the name of its replacement; absent unless it is abandoned.
     #[schema(required = false, value_type = Value)]

@@ -11,6 +11,7 @@ use crate::http::kit::extract::{LenientQuery, PathParams};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
 use crate::http::kit::response::ok;
+use crate::registry::access::view::View;
 use crate::registry::delivery::root::listed_names;
 use crate::registry::delivery::search;
 use crate::registry::kernel::failure::Failure;
@@ -78,23 +79,25 @@ pub async fn search_packages(
     let text = query.q.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let package_type = query.package_type.as_deref().filter(|text| !text.is_empty());
     let (rows, total) = search::search(auth.app(), &view, text, package_type).await?;
-    let results: Vec<Value> = rows.into_iter().map(|row| search_result(row, view.shows_source())).collect();
+    let results: Vec<Value> = rows.into_iter().map(|row| search_result(row, &view)).collect();
     Ok(ok(&json!({ "results": results, "total": total })))
 }
 
-/// A package as composer reads it. Where it comes from is told to those alone who are shown `source`.
-fn search_result(row: PackageRow, shows_source: bool) -> Value {
+/// A package as composer reads it. Customers are told neither where it comes from nor how often it is installed.
+fn search_result(row: PackageRow, view: &View) -> Value {
     let provider = Provider::parse(&row.provider).unwrap_or(Provider::Git);
     let repository =
-        Some(row.repository_url.as_str()).filter(|_| shows_source && provider.kind() == RepositoryKind::Git);
+        Some(row.repository_url.as_str()).filter(|_| view.shows_source() && provider.kind() == RepositoryKind::Git);
     let page = row.homepage.as_deref().or_else(|| repository_page(provider, repository?));
     let mut result = json!({
         "name": row.name,
         "description": row.description.unwrap_or_default(),
         "repository": repository.unwrap_or_default(),
-        "downloads": row.downloads,
-        "favers": 0,
     });
+    if view.shows_installs() {
+        result["downloads"] = json!(row.downloads);
+        result["favers"] = json!(0);
+    }
     // An empty one would be printed as an empty link.
     if let Some(page) = page {
         result["url"] = json!(page);

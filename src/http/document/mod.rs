@@ -37,7 +37,7 @@ impl Modify for SecuritySchemes {
     info(
         title = "Rostrum",
         description = "A private Composer registry. Times are unix seconds. Lists are plain arrays, a page at a time: \
-            `limit` and `offset` choose the page, `X-Total-Count` says how many there are in all. Every failure has the \
+            `limit` and `offset` choose the page, `X-Total-Count` says how many there are in all, `Link` leads to the next. Every failure has the \
             same body: what was wrong and what to do, a code for programs, and what is wrong with which field. \
             Unknown fields and parameters are refused. Times are unix seconds, but for the storefront's and for composer's \
             documents. `HEAD` works wherever `GET` does. Below `/api`, a request acts in \

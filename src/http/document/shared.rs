@@ -6,7 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::http::document::openapi_path;
 use crate::http::kit::failure;
-use crate::http::kit::paging::{DEFAULT_SIZE, MAX_LIMIT, MAX_OFFSET, Paging};
+use crate::http::kit::handler::KeyUse;
+use crate::http::kit::idempotency::IDEMPOTENCY_KEY;
+use crate::http::kit::keyset::END_OF_IDS;
+use crate::http::kit::paging::{DEFAULT_SIZE, MAX_OFFSET, MAX_SIZE, Paging};
 use crate::http::kit::requirement::{Access, Reach};
 use crate::http::kit::routes::OperationInfo;
 use crate::registry::kernel::failure::Kind;
@@ -31,8 +34,9 @@ pub fn complete(document: &mut Value, operations: &[OperationInfo]) {
         let Some(operation) = operation.as_object_mut() else { continue };
         add_security(operation, info);
         add_parameters(operation, info);
+        add_idempotency(operation, info);
         add_failures(operation, info);
-        add_headers(operation);
+        add_headers(operation, info);
     }
 }
 
@@ -72,11 +76,12 @@ fn headers() -> Value {
         "X-RateLimit-Reset": always(number("When the next hour or minute begins, in unix seconds")),
         "Retry-After": always(number("Seconds to wait")),
         "X-Total-Count": always(number("How many there are in all")),
+        "Link": text("`<…>; rel=\"next\"`: where the next page is, as long as there may be one"),
         "X-Request-Id": always(text("Names the request in the log")),
         "WWW-Authenticate": always(text("How to send credentials")),
         "ETag": always(text("Names this state of the answer, for `If-None-Match`")),
         "Last-Modified": text("When the answer last changed, for `If-Modified-Since`; compared for equality"),
-        "Idempotency-Replayed": text("`true` on an answer that was given before, to a request with the same `Idempotency-Key`"),
+        "Idempotency-Replayed": text("`true` when the request did nothing, because the same one with the same `Idempotency-Key` was carried out before"),
     })
 }
 
@@ -85,6 +90,7 @@ fn parameters() -> Value {
     json!({
         "If-None-Match": header("If-None-Match", "The `ETag` of what one has; `304` if it is still that"),
         "If-Modified-Since": header("If-Modified-Since", "The `Last-Modified` of what one has; `304` if it is still that"),
+        IDEMPOTENCY_KEY: header(IDEMPOTENCY_KEY, "1 to 255 visible characters: with the same key, the same request within a day does nothing more, and is answered with what it did, as that is now"),
     })
 }
 
@@ -175,21 +181,45 @@ fn add_parameters(operation: &mut Operation, info: &OperationInfo) {
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     let Some(parameters) = parameters.as_array_mut() else { return };
     for parameter in parameters.iter_mut() {
+        let Some(Paging::LimitOffset { default_limit, max_limit }) = info.surface.and_then(|surface| surface.paging)
+        else {
+            continue;
+        };
         let (minimum, maximum) = match parameter["name"].as_str() {
-            Some("limit") => (1, MAX_LIMIT),
+            Some("limit") => (1, max_limit),
+            Some("after") => (0, END_OF_IDS - 1),
             Some("offset") => (0, MAX_OFFSET),
             _ => continue,
         };
         parameter["schema"]["minimum"] = json!(minimum);
-        parameter["schema"]["maximum"] = json!(maximum);
-        if let Some(Paging::LimitOffset { default_limit }) = info.surface.and_then(|surface| surface.paging) {
-            let description = parameter["description"].as_str().unwrap_or_default();
-            parameter["description"] = json!(description.replace(DEFAULT_SIZE, &default_limit.to_string()));
+        if parameter["schema"].get("maximum").is_none() {
+            parameter["schema"]["maximum"] = json!(maximum);
         }
+        let description = parameter["description"].as_str().unwrap_or_default();
+        let description = description.replace(DEFAULT_SIZE, &default_limit.to_string());
+        parameter["description"] = json!(description.replace(MAX_SIZE, &max_limit.to_string()));
     }
     for name in ["If-None-Match", "If-Modified-Since"].iter().filter(|_| is_conditional) {
         parameters.push(json!({ "$ref": format!("#/components/parameters/{name}") }));
     }
+}
+
+/// What an operation says that takes the header `Idempotency-Key`.
+fn add_idempotency(operation: &mut Operation, info: &OperationInfo) {
+    if info.key_use != KeyUse::Takes {
+        return;
+    }
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    if let Some(parameters) = parameters.as_array_mut() {
+        parameters.push(json!({ "$ref": format!("#/components/parameters/{IDEMPOTENCY_KEY}") }));
+    }
+    let conflict = &mut operation["responses"]["409"];
+    let own = conflict["description"].as_str().map_or_else(String::new, |own| format!("{own}; or the"));
+    let the = if own.is_empty() { "The" } else { &own };
+    conflict["description"] =
+        json!(format!("{the} `{IDEMPOTENCY_KEY}` came with another request, or the same request is still in progress"));
+    operation["responses"]["410"]["description"] =
+        json!(format!("The `{IDEMPOTENCY_KEY}` came with this request before, and what that made is gone"));
 }
 
 /// How those are refused who may not call an operation: status and description.
@@ -265,10 +295,10 @@ fn add_failures(operation: &mut Operation, info: &OperationInfo) {
     responses.sort_keys();
 }
 
-fn add_headers(operation: &mut Operation) {
+fn add_headers(operation: &mut Operation, info: &OperationInfo) {
     let is_page = has_parameter(operation, "limit")
         && operation["responses"]["200"]["content"]["application/json"]["schema"]["type"] == "array";
-    let takes_key = has_parameter(operation, "Idempotency-Key");
+    let takes_key = info.key_use == KeyUse::Takes;
     let (is_public, is_conditional) = (is_public(operation), operation["responses"].get("304").is_some());
     let responses = operation["responses"].as_object_mut().into_iter().flatten();
     for (_, response) in responses.filter(|(status, _)| status.as_str() < "400") {
@@ -276,7 +306,7 @@ fn add_headers(operation: &mut Operation) {
             add_references(response, &RATE_LIMIT_HEADERS);
         }
         if is_page {
-            add_references(response, &["X-Total-Count"]);
+            add_references(response, &["X-Total-Count", "Link"]);
         }
         if takes_key {
             add_references(response, &["Idempotency-Replayed"]);

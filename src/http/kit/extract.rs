@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
 use axum::response::Response;
 use http::Uri;
 use http::header::{HOST, USER_AGENT};
@@ -22,19 +22,26 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::store::Update;
 
+/// The value of a request's body, and how its values are spelled.
+pub fn body_value(parts: &Parts, bytes: &[u8]) -> Result<(Value, Spelling), Failure> {
+    let meets_old_clients = Surface::of(parts).is_ok_and(|surface| surface.meets_old_clients);
+    let spelling = if meets_old_clients { Spelling::Loose } else { Spelling::Json };
+    if meets_old_clients && form::is_form(&parts.headers, bytes) {
+        return Ok((form::read_form(bytes)?, spelling));
+    }
+    let value =
+        json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?;
+    Ok((value, spelling))
+}
+
 /// Deserializes `T` from the body of a request. A failure names every unknown field, and the path of a value that does not fit.
 pub fn read_body<T: DeserializeOwned>(parts: &Parts, bytes: &[u8]) -> Result<T, Failure> {
-    let meets_old_clients = Surface::of(parts).is_ok_and(|surface| surface.meets_old_clients);
-    let value = if meets_old_clients && form::is_form(&parts.headers, bytes) {
-        form::read_form(bytes)?
-    } else {
-        json::parse(bytes).map_err(|error| Failure::invalid(format!("The request body is not JSON: {error}")))?
-    };
-    from_value(&value, if meets_old_clients { Spelling::Loose } else { Spelling::Json })
+    let (value, spelling) = body_value(parts, bytes)?;
+    from_value(&value, spelling)
 }
 
 /// Deserializes `T` from the value of a body.
-fn from_value<T: DeserializeOwned>(value: &Value, spelling: Spelling) -> Result<T, Failure> {
+pub fn from_value<T: DeserializeOwned>(value: &Value, spelling: Spelling) -> Result<T, Failure> {
     let (read, unknown) = json::read_strictly(value, spelling);
     let read = read.map_err(|error| invalid_value("request body is not the JSON", &error))?;
     reject_unknown("field", unknown)?;
@@ -124,6 +131,11 @@ impl<T: DeserializeOwned + Default> Extract for LenientQuery<T> {
         let parameters = Value::Object(query_parameters(&request.parts.uri));
         Ok(Self(json::read_strictly(&parameters, Spelling::Loose).0.unwrap_or_default()))
     }
+}
+
+/// The address of a request as it was asked for: below a mount, axum takes that off.
+pub fn original_uri(parts: &Parts) -> &Uri {
+    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
 }
 
 /// The path parameters, in their order. That of the organization is not among them: it is for

@@ -18,8 +18,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::http::kit::body::{MAX_BODY_BYTES, MAX_PUBLIC_BODY_BYTES, check_json_type, receive};
+use crate::http::kit::idempotency;
 use crate::http::kit::request_auth::admit;
 use crate::http::kit::requirement::{Access, Required};
+use crate::http::kit::surface::Surface;
 use crate::ports::BoxFuture;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
@@ -69,6 +71,8 @@ pub trait Extract: Sized {
     const READS_BODY: bool = false;
     /// What an operation with it requires of its caller, if it says.
     const REQUIRED: Option<Required> = None;
+    /// Whether it is made from the header `Idempotency-Key`, too.
+    const TAKES_KEY: bool = false;
 
     /// Extracts it. A failure is the response to the request.
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure>;
@@ -78,6 +82,7 @@ pub trait Extract: Sized {
 impl<T: Extract> Extract for Result<T, Failure> {
     const READS_BODY: bool = T::READS_BODY;
     const REQUIRED: Option<Required> = T::REQUIRED;
+    const TAKES_KEY: bool = T::TAKES_KEY;
 
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         Ok(T::extract(request))
@@ -117,6 +122,8 @@ pub trait HandlerFn<A> {
     const READS_BODY: bool;
     /// What it requires of its caller, if one of the arguments says.
     const REQUIRED: Option<Required>;
+    /// Whether one of the arguments is made from the header `Idempotency-Key`.
+    const TAKES_KEY: bool;
 
     /// Extracts the arguments and calls the function.
     fn call(&self, request: &mut BufferedRequest) -> ResponseFuture;
@@ -129,6 +136,7 @@ where
 {
     const READS_BODY: bool = false;
     const REQUIRED: Option<Required> = None;
+    const TAKES_KEY: bool = false;
 
     fn call(&self, _: &mut BufferedRequest) -> ResponseFuture {
         ResponseFuture(Box::pin(self()))
@@ -144,6 +152,7 @@ macro_rules! impl_handler_fn {
             $($argument: Extract,)+
         {
             const READS_BODY: bool = $($argument::READS_BODY)||+;
+            const TAKES_KEY: bool = $($argument::TAKES_KEY)||+;
             const REQUIRED: Option<Required> = {
                 let mut required = None;
                 $(if $argument::REQUIRED.is_some() {
@@ -169,19 +178,39 @@ impl_handler_fn!(A B C);
 impl_handler_fn!(A B C D);
 impl_handler_fn!(A B C D E);
 
+/// What an endpoint does about the header `Idempotency-Key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It heeds it.
+    Takes,
+    /// It refuses it.
+    Refuses,
+    /// It has another refusal for every request.
+    Ignores,
+}
+
 /// A handler as axum's router takes it.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     reads_body: bool,
     /// What it requires of its caller.
     pub required: Option<Required>,
+    /// What it does about the header `Idempotency-Key`.
+    pub key_use: KeyUse,
     call: fn(&mut BufferedRequest) -> ResponseFuture,
 }
 
 impl Endpoint {
     /// The endpoint of `_handler`, which is what `call` calls; for [`endpoint!`].
     pub const fn new<A, H: HandlerFn<A> + Copy>(_handler: H, call: fn(&mut BufferedRequest) -> ResponseFuture) -> Self {
-        Self { reads_body: H::READS_BODY, required: H::REQUIRED, call }
+        let key_use = if H::TAKES_KEY { KeyUse::Takes } else { KeyUse::Refuses };
+        Self { reads_body: H::READS_BODY, required: H::REQUIRED, key_use, call }
+    }
+
+    /// The same for requests that lead nowhere.
+    #[must_use]
+    pub const fn as_fallback(self) -> Self {
+        Self { key_use: KeyUse::Ignores, ..self }
     }
 }
 
@@ -190,6 +219,13 @@ impl Handler<Self, ()> for Endpoint {
 
     fn call(self, request: Request, (): ()) -> ResponseFuture {
         let mut request = BufferedRequest::new(request);
+        // Outside of the surfaces nobody would render the refusal.
+        if self.key_use == KeyUse::Refuses
+            && Surface::of(&request.parts).is_ok()
+            && let Err(failure) = idempotency::refuse(&request.parts)
+        {
+            return ResponseFuture::rejected(failure);
+        }
         if !self.reads_body {
             return (self.call)(&mut request);
         }

@@ -10,7 +10,7 @@
 //! | bodies, queries and path parameters | [`abandoned`], [`body`], [`extract`], [`form`], [`idempotency`], [`moment`], [`secret`], [`zip_body`] |
 //! | whose page a request comes from | [`cross_site`] |
 //! | what a change must find | [`if_match`] |
-//! | lists in pages | [`paging`] |
+//! | lists in pages | [`paging`], [`keyset`] |
 //! | responses | [`response`], [`caching`], [`range`], [`pass_through`] |
 //! | failures in the surface's dialect | [`failure`] |
 
@@ -24,6 +24,7 @@ pub mod form;
 pub mod handler;
 pub mod idempotency;
 pub mod if_match;
+pub mod keyset;
 pub mod moment;
 pub mod paging;
 pub mod pass_through;

@@ -15,6 +15,8 @@ use utoipa::openapi::OpenApi;
 
 use crate::http::kit::handler::Endpoint;
 #[cfg(not(target_arch = "wasm32"))]
+use crate::http::kit::handler::KeyUse;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::http::kit::requirement::{Access, Reach, Required};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::http::kit::surface::Surface;
@@ -139,6 +141,8 @@ pub struct OperationInfo {
     pub required: Option<Required>,
     /// Its surface, if it is of one.
     pub surface: Option<&'static Surface>,
+    /// What it does about the header `Idempotency-Key`.
+    pub key_use: KeyUse,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -169,8 +173,8 @@ impl Route {
 
     #[cfg(not(target_arch = "wasm32"))]
     fn operations(&self) -> Vec<OperationInfo> {
-        let required = self.endpoint.required;
-        let of = |method| OperationInfo { path: (self.path)(), method, required, surface: None };
+        let Endpoint { required, key_use, .. } = self.endpoint;
+        let of = |method| OperationInfo { path: (self.path)(), method, required, surface: None, key_use };
         (self.methods)().into_iter().map(of).collect()
     }
 

@@ -92,12 +92,12 @@ impl Surface {
 
     fn with_fallbacks(&self, router: Router) -> Router {
         let router = if self.mount.is_empty() {
-            router.fallback(endpoint!(fallback))
+            router.fallback(endpoint!(fallback).as_fallback())
         } else {
             let paths = ["", "/", "/{*rest}"].map(|rest| [self.mount, rest].concat());
-            paths.iter().fold(router, |router, path| router.route(path, any(endpoint!(fallback))))
+            paths.iter().fold(router, |router, path| router.route(path, any(endpoint!(fallback).as_fallback())))
         };
-        router.method_not_allowed_fallback(endpoint!(method_not_allowed))
+        router.method_not_allowed_fallback(endpoint!(method_not_allowed).as_fallback())
     }
 
     /// The dialect of failures at `path`.

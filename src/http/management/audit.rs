@@ -122,7 +122,8 @@ pub async fn export_audit_log(
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
     let ListQuery { filter, page } = query?;
-    let (rows, _) = audit_log::list(auth.app(), &view, filter.store_filter(), page.rows_or(MAX_EXPORTED)).await?;
+    let page = page.resized(MAX_EXPORTED, MAX_EXPORTED)?;
+    let (rows, _) = audit_log::list(auth.app(), &view, filter.store_filter(), page.rows()).await?;
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &EntryView::from(row)).map_err(Failure::internal)?;

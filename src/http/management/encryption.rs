@@ -16,7 +16,7 @@ use crate::registry::operations::encryption::{self, KeyUse, Rotated};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "3f8a01bc", "seals": true, "configured": true,
-    "sealed": {"repositories.credentials": 12, "idempotency_answers.body": 3}
+    "sealed": {"repositories.credentials": 12, "idempotency_results.secret": 3}
 }))]
 pub struct KeyView {
     /// The first 8 hex digits of its SHA-256.

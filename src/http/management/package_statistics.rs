@@ -128,6 +128,7 @@ impl PackageStatisticsView {
     ),
     responses(
         (status = 200, description = "The installs", body = PackageStatisticsView),
+        (status = 403, description = "or is a customer's"),
         (status = 404, description = "No such package or version")
     )
 )]

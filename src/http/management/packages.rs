@@ -37,16 +37,17 @@ pub struct PackageView {
     replacement: Option<String>,
     /// Why it is abandoned, if the registry has found that out: its upstream has it no longer.
     abandoned_reason: Option<String>,
-    /// Installs that composer reported.
-    downloads: i64,
+    /// Installs that composer reported; null for customers, who learn no figures of others.
+    downloads: Option<i64>,
     /// Unix seconds.
     created_at: i64,
     /// Unix seconds.
     updated_at: i64,
 }
 
-impl From<PackageRow> for PackageView {
-    fn from(row: PackageRow) -> Self {
+impl PackageView {
+    /// A package as `view` is told of it.
+    fn new(view: &View, row: PackageRow) -> Self {
         let abandoned_reason = abandoned_reason(&row);
         Self {
             id: row.uid,
@@ -58,7 +59,7 @@ impl From<PackageRow> for PackageView {
             abandoned_reason,
             abandoned: row.abandoned.is_some(),
             replacement: row.abandoned.filter(|text| text != "true"),
-            downloads: row.downloads,
+            downloads: Some(row.downloads).filter(|_| view.shows_installs()),
             created_at: row.created_at.seconds(),
             updated_at: row.updated_at.seconds(),
         }
@@ -144,7 +145,8 @@ pub struct PackagesQuery {
     tag = "packages",
     params(PackagesQuery, LimitOffset),
     responses(
-        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>)
+        (status = 200, description = "A page; `X-Total-Count` says how many there are", body = Vec<PackageView>),
+        (status = 403, description = "or is a customer's, and they are to be sorted by `downloads`")
     )
 )]
 pub async fn list_packages(
@@ -161,12 +163,15 @@ pub async fn list_packages(
         names: None,
     };
     let (rows, total) = read::list(auth.app(), &view, filter, sort, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(PackageView::from), total))
+    Ok(page.respond(rows.into_iter().map(|row| PackageView::new(&view, row)), total))
 }
 
 async fn package_details(app: &App, view: &View, key: &str) -> Result<Response, Failure> {
     let (package, versions) = read::details(app, view, key).await?;
-    Ok(ok(&PackageDetails { package: package.into(), versions: versions.into_iter().map(VersionView::from).collect() }))
+    Ok(ok(&PackageDetails {
+        package: PackageView::new(view, package),
+        versions: versions.into_iter().map(VersionView::from).collect(),
+    }))
 }
 
 /// One package with its visible versions. It can be named by its name too, with the slash as `%2F`, here and wherever

@@ -1,13 +1,13 @@
 //! One change of many permissions.
 
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::JsonBody;
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::StorefrontWrite;
-use crate::http::kit::response::ok;
 use crate::http::storefront::permission_body::PermissionRequest;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::bulk_permissions::{BulkAction, BulkOutcome, BulkRequest, change_many};
@@ -81,6 +81,13 @@ pub struct BulkPermissionsView {
     next: Option<i64>,
 }
 
+impl BulkPermissionsView {
+    fn new(dry_run: bool, outcome: BulkOutcome) -> Self {
+        let BulkOutcome { consumers, added, changed, removed, next } = outcome;
+        Self { dry_run, consumers, added, changed, removed, next }
+    }
+}
+
 /// Changes many permissions at once: gives everybody who bought something another thing, extends or takes back. A request
 /// does it for some hundred consumers; `next` says where the next one goes on. Doing it twice does nothing more.
 #[utoipa::path(
@@ -96,10 +103,10 @@ pub struct BulkPermissionsView {
 )]
 pub async fn change_permissions_in_bulk(
     auth: RequestAuth<StorefrontWrite>,
-    body: Result<JsonBody<BulkPermissionsRequest>, Failure>,
+    body: Result<IdempotentJson<BulkPermissionsRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let JsonBody(mut request) = body?;
+    let IdempotentJson { value: mut request, key } = body?;
     let (action, app) = (request.action()?, auth.app());
     let BulkPermissionsRequest { filter, dry_run, after, .. } = request;
     if filter.package.is_none() && filter.order_id.is_none() {
@@ -115,6 +122,6 @@ pub async fn change_permissions_in_bulk(
         ..PermissionFilter::default()
     };
     let request = BulkRequest { filter: narrowed, action, is_dry_run: dry_run, after };
-    let BulkOutcome { consumers, added, changed, removed, next } = change_many(app, &issuer, request).await?;
-    Ok(ok(&BulkPermissionsView { dry_run, consumers, added, changed, removed, next }))
+    let answer = change_many(app, &issuer, key, request).await?;
+    Ok(answered(StatusCode::OK, &answer.map(|outcome| BulkPermissionsView::new(dry_run, outcome))))
 }

@@ -4,11 +4,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::update;
+use crate::http::kit::moment::Moment;
 use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, into_specs};
+use crate::registry::identity::tokens::ShownToken;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::consumer_imports::ImportLine;
+use crate::registry::storefront::consumer_lists::ListedConsumer;
+use crate::registry::storefront::consumer_seats::ExcessTokens;
+use crate::registry::storefront::consumer_tokens::ConsumerTokenSpec;
 use crate::registry::storefront::consumers::{ConsumerSpec, OnKnownCustomer};
 use crate::registry::storefront::coverage::ShownConsumer;
+use crate::registry::storefront::key_rotation::RotatedConsumer;
 use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::registry::storefront::permission_warnings::Warning;
 use crate::store::Update;
@@ -43,6 +50,16 @@ pub struct ConsumerRequest {
     #[serde(default, deserialize_with = "update")]
     #[schema(value_type = Option<i64>)]
     seats: Update<i64>,
+    /// Requests an hour of each of its credentials; null is the default, 1000.
+    #[serde(default, deserialize_with = "update", alias = "ratelimitmax")]
+    #[schema(value_type = Option<i64>)]
+    rate_limit_max: Update<i64>,
+    /// For a change of `seats` alone: whether the least recently used tokens are revoked when there are more than seats. Else the
+    /// change is refused with a list of them.
+    revoke: Option<bool>,
+    /// For an import alone: when it was made elsewhere, with its permissions.
+    #[schema(nullable = false)]
+    created_at: Option<Moment>,
     /// For a new consumer alone: what is done when there is one with this `customer_id` already.
     on_known_customer: Option<OnKnownCustomerName>,
     /// For a new consumer, and for that of a customer: what is added to its permissions in the same step. A consumer that there is
@@ -52,6 +69,27 @@ pub struct ConsumerRequest {
 }
 
 impl ConsumerRequest {
+    /// As an import takes it.
+    pub fn into_line(mut self) -> Result<ImportLine, Failure> {
+        if self.on_known_customer.is_some() {
+            return Err(Failure::invalid_field("on_known_customer", "must be left out here"));
+        }
+        if self.revoke.is_some() {
+            return Err(Failure::invalid_field("revoke", "is for a change of `seats` alone"));
+        }
+        let created_at = self.created_at.take().map(|Moment(moment)| moment);
+        let entitlements = self.take_entitlements().unwrap_or_default();
+        Ok(ImportLine { consumer: self.into(), entitlements, created_at })
+    }
+
+    /// Refuses what is said of an import alone.
+    fn refuse_fields_of_imports(&self) -> Result<(), Failure> {
+        match self.created_at {
+            Some(_) => Err(Failure::invalid_field("created_at", "is for an import alone")),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the permissions out that it names.
     pub fn take_entitlements(&mut self) -> Option<Vec<PermissionSpec>> {
         self.entitlements.take().map(into_specs)
@@ -59,6 +97,7 @@ impl ConsumerRequest {
 
     /// Refuses what is said of new consumers alone.
     pub fn refuse_fields_of_new(&self) -> Result<(), Failure> {
+        self.refuse_fields_of_imports()?;
         if self.on_known_customer.is_some() {
             return Err(Failure::invalid_field("on_known_customer", "is for a new consumer alone"));
         }
@@ -72,6 +111,15 @@ impl ConsumerRequest {
     /// What is done when there is a consumer with its `customer_id` already; `None` when it does not say.
     pub fn on_known_customer(&self) -> Option<OnKnownCustomer> {
         self.on_known_customer.map(OnKnownCustomer::from)
+    }
+
+    /// Refuses what is said of changes alone.
+    pub fn refuse_fields_of_changes(&self) -> Result<(), Failure> {
+        self.refuse_fields_of_imports()?;
+        if self.revoke.is_some() {
+            return Err(Failure::invalid_field("revoke", "is for a change of `seats` alone"));
+        }
+        Ok(())
     }
 }
 
@@ -107,6 +155,8 @@ impl From<ConsumerRequest> for ConsumerSpec {
             customer_id: request.customer_id,
             order_id: request.order_id,
             seats: request.seats,
+            rate_limit_max: request.rate_limit_max,
+            excess: if request.revoke == Some(true) { ExcessTokens::Revoke } else { ExcessTokens::Refuse },
         }
     }
 }
@@ -130,6 +180,8 @@ pub struct ConsumerView {
     order_id: Option<String>,
     /// How many tokens it may have besides its key pair; null is 100.
     seats: Option<i64>,
+    /// Requests an hour of each of its credentials; null is the default, 1000.
+    rate_limit_max: Option<i64>,
     /// Its permissions, the oldest first, where the request names or asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlements: Option<Vec<PermissionView>>,
@@ -140,6 +192,12 @@ impl ConsumerView {
     pub fn with_entitlements(self, permissions: Option<Vec<PermissionRow>>, warnings: &[Warning]) -> Self {
         let warned = |row| PermissionView::warned(row, warnings);
         Self { entitlements: permissions.map(|rows| rows.into_iter().map(warned).collect()), ..self }
+    }
+}
+
+impl From<ListedConsumer> for ConsumerView {
+    fn from(ListedConsumer { shown, permissions }: ListedConsumer) -> Self {
+        Self::from(shown).with_entitlements(permissions, &[])
     }
 }
 
@@ -156,9 +214,35 @@ impl From<ShownConsumer> for ConsumerView {
             customer_id: row.customer_id,
             order_id: row.order_id,
             seats: row.seats,
+            rate_limit_max: row.rate_limit_max,
             entitlements: None,
         }
     }
+}
+
+/// A consumer whose keys have just been replaced.
+#[derive(Serialize, ToSchema)]
+pub struct RotatedConsumerView {
+    #[serde(flatten)]
+    view: ConsumerView,
+    /// Until when the keys before work; null when they have ended.
+    previous_valid_until: Option<String>,
+}
+
+impl From<RotatedConsumer> for RotatedConsumerView {
+    fn from(rotated: RotatedConsumer) -> Self {
+        Self { view: rotated.shown.into(), previous_valid_until: rotated.previous_until.map(php_date) }
+    }
+}
+
+/// A request to replace the keys of a consumer, or a token of it.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"grace_seconds": 86_400}))]
+pub struct KeyRotationRequest {
+    /// For how long the old ones work yet: 0 (the default) to 604800, a week.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    pub grace_seconds: i64,
 }
 
 /// A request to make another consumer part of one.
@@ -170,12 +254,22 @@ pub struct MergeRequest {
     pub consumer_id: i64,
 }
 
-/// A request to make a token of a consumer.
+/// A request to make or to change a token of a consumer.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"description": "build server"}))]
 pub struct ConsumerTokenRequest {
-    /// Who it is for.
-    pub description: String,
+    /// Who it is for; needed when it is made.
+    description: Option<String>,
+    /// When it ends; null is never.
+    #[serde(default, deserialize_with = "update")]
+    #[schema(value_type = Option<Moment>)]
+    expires_at: Update<Moment>,
+}
+
+impl From<ConsumerTokenRequest> for ConsumerTokenSpec {
+    fn from(request: ConsumerTokenRequest) -> Self {
+        Self { description: request.description, expires_at: request.expires_at.map(|Moment(moment)| moment) }
+    }
 }
 
 /// A token of a consumer.
@@ -183,23 +277,37 @@ pub struct ConsumerTokenRequest {
 pub struct ConsumerTokenView {
     id: String,
     description: String,
-    /// The token itself: the password for composer, with any user name. Only in the answer to its making.
+    /// The token itself: the password for composer, with any user name. Only in the answer to its making, and in a repetition
+    /// of that with an `Idempotency-Key` while it is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
     created_at: String,
     /// Up to six minutes behind.
     last_used_at: Option<String>,
+    /// When it ends; null is never.
+    expires_at: Option<String>,
+    /// Until when the token works that this one has replaced, while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_valid_until: Option<String>,
 }
 
-impl ConsumerTokenView {
-    /// A token, with its text when it was just made.
-    pub fn new(row: TokenRow, token: Option<String>) -> Self {
+impl From<TokenRow> for ConsumerTokenView {
+    fn from(row: TokenRow) -> Self {
         Self {
             id: row.uid,
             description: row.description,
-            token,
+            token: None,
             created_at: php_date(row.created_at),
             last_used_at: row.last_used_at.map(php_date),
+            expires_at: row.expires_at.map(php_date),
+            previous_valid_until: None,
         }
+    }
+}
+
+impl From<ShownToken> for ConsumerTokenView {
+    fn from(shown: ShownToken) -> Self {
+        let previous_valid_until = shown.previous_until.map(php_date);
+        Self { token: shown.secret, previous_valid_until, ..shown.row.into() }
     }
 }

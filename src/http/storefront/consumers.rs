@@ -6,76 +6,24 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
-use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
-use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
-use crate::http::kit::response::{no_content, ok, with_status};
-use crate::http::storefront::consumer_body::{ConsumerRequest, ConsumerView, MergeRequest};
+use crate::http::kit::response::{no_content, with_status};
+use crate::http::storefront::consumer_body::{
+    ConsumerRequest, ConsumerView, KeyRotationRequest, MergeRequest, RotatedConsumerView,
+};
 use crate::http::storefront::id_of;
 use crate::http::storefront::permission_body::StrictParam;
-use crate::registry::identity::idempotency::{self, IdempotencyState};
+use crate::registry::identity::idempotency::Answer;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::consumer_erasure;
 use crate::registry::storefront::consumer_merges;
-use crate::registry::storefront::consumers::{self, ConsumerSpec, Creation};
+use crate::registry::storefront::consumers;
 use crate::registry::storefront::coverage::{self, ShownConsumer};
-use crate::registry::storefront::customers::{self, CustomerSpec};
-use crate::store::storefront::consumers::ConsumerFilter;
-
-/// Which consumers.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ConsumersQuery {
-    /// Only those of the customer with this id of the shop's
-    customer_id: Option<String>,
-}
-
-/// Consumers, the oldest first.
-#[utoipa::path(
-    get,
-    path = "/consumers",
-    tag = "storefront",
-    params(ConsumersQuery, LimitOffset),
-    responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
-    )
-)]
-pub async fn list_consumers(
-    auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<ConsumersQuery>, Failure>,
-) -> Result<Response, Failure> {
-    let issuer = auth.issuer().await?;
-    let ListQuery { filter, page } = query?;
-    let filter = filter.customer_id.as_deref().map_or(ConsumerFilter::All, ConsumerFilter::Customer);
-    let (rows, total) = consumers::list(auth.app(), &issuer, filter, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
-}
-
-/// Consumers with an e-mail address, in whatever case, the oldest first.
-#[utoipa::path(
-    get,
-    path = "/consumers/email/{email}",
-    tag = "storefront",
-    params(
-        ("email" = String, Path, description = "The address"),
-        LimitOffset
-    ),
-    responses(
-        (status = 200, description = "Consumers; `X-Total-Count` says how many there are", body = Vec<ConsumerView>)
-    )
-)]
-pub async fn list_consumers_by_email(
-    auth: RequestAuth<StorefrontRead>,
-    PathParams([email]): PathParams<1>,
-    query: Result<ListQuery<NoFilter>, Failure>,
-) -> Result<Response, Failure> {
-    let issuer = auth.issuer().await?;
-    let page = query?.page;
-    let (rows, total) = consumers::list(auth.app(), &issuer, ConsumerFilter::Email(email.trim()), page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(ConsumerView::from), total))
-}
+use crate::registry::storefront::customers::{self, CustomerSpec, NewConsumer, PutCustomer};
+use crate::registry::storefront::key_rotation;
 
 /// One consumer; `ETag` is its own, and that of its permissions another.
 #[utoipa::path(
@@ -109,43 +57,34 @@ fn tagged(status: StatusCode, consumer: ShownConsumer) -> Response {
     post,
     path = "/consumers",
     tag = "storefront",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and makes no second consumer")),
+    params(StrictParam),
     request_body = ConsumerRequest,
     responses(
         (status = 200, description = "With `on_known_customer: return`: the consumer that the customer has", body = ConsumerView),
         (status = 201, description = "The consumer", body = ConsumerView),
-        (status = 409, description = "The public key is taken; or the customer has a consumer, with `on_known_customer: refuse`; or the key came with another request, or this one is still in progress")
+        (status = 409, description = "The public key is taken; or the customer has a consumer, with `on_known_customer: refuse`")
     )
 )]
 pub async fn create_consumer(
     auth: RequestAuth<StorefrontWrite>,
+    query: Result<StrictQuery<StrictParam>, Failure>,
     body: Result<IdempotentJson<ConsumerRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = auth.app();
     let issuer = auth.issuer().await?;
-    let IdempotentJson { value, key } = body?;
-    let on_known = value.on_known_customer().unwrap_or_default();
-    let spec = ConsumerSpec::from(value);
-    consumers::check_new(&spec, on_known)?;
-    let claim = match idempotency::begin(app, &issuer, key).await? {
-        IdempotencyState::Answered(stored) => {
-            let stored = coverage::replayed(app, &issuer, stored).await?;
-            return Ok(replayed_response(stored));
-        }
-        IdempotencyState::Claimed(claim) => claim,
-    };
-    let consumer = consumers::draft(app, spec).await?;
-    let shown = ShownConsumer::covered(&issuer, consumer.clone());
-    let stored = stored_response(StatusCode::CREATED, &ConsumerView::from(shown))?;
-    let keep = claim.store_response(app, &stored)?;
-    let created = consumers::create(app, &issuer, &consumer, on_known, &[], keep).await;
-    match claim.release_on_failure(app, created).await? {
-        Creation::Made => Ok(first_response(stored)),
-        Creation::Known(known) => {
-            claim.release(app).await;
-            Ok(ok(&ConsumerView::from(*known)))
-        }
-    }
+    let (strict, IdempotentJson { value: mut request, key }) = (query?.0.is_strict()?, body?);
+    request.refuse_fields_of_changes()?;
+    let on_known = request.on_known_customer().unwrap_or_default();
+    let entitlements = request.take_entitlements();
+    let new = NewConsumer { consumer: request.into(), entitlements, on_known, strict };
+    Ok(put_response(customers::create(auth.app(), &issuer, key, new).await?))
+}
+
+/// A customer's consumer with its tag.
+fn put_response(answer: Answer<PutCustomer>) -> Response {
+    let status = if answer.value.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let tag = consumers::tag_of(&answer.value.consumer.row);
+    let view = |put: PutCustomer| ConsumerView::from(put.consumer).with_entitlements(put.permissions, &put.warnings);
+    with_tag(answered(status, &answer.map(view)), &tag)
 }
 
 /// Changes what the request names, and nothing else. Its old keys end at once where this was done, elsewhere within a
@@ -163,7 +102,7 @@ pub async fn create_consumer(
         (status = 200, description = "The consumer as it is now", body = ConsumerView),
         (status = 403, description = "or does not see all that the consumer was granted"),
         (status = 404, description = "No such consumer"),
-        (status = 409, description = "The public key is taken, or somebody else changed the consumer at the same time"),
+        (status = 409, description = "The public key is taken; or there are more tokens than `seats`, which `details` lists; or somebody else changed the consumer at the same time"),
         (status = 412, description = "The consumer is not the one of `If-Match`")
     )
 )]
@@ -218,10 +157,33 @@ pub async fn put_consumer_of_customer(
     request.refuse_fields_of_new()?;
     let spec = CustomerSpec { consumer: request.into(), entitlements, if_match, strict };
     let put = customers::put(auth.app(), &issuer, &customer_id, spec).await?;
-    let status = if put.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let tag = consumers::tag_of(&put.consumer.row);
-    let view = ConsumerView::from(put.consumer).with_entitlements(put.permissions, &put.warnings);
-    Ok(with_tag(with_status(status, &view), &tag))
+    Ok(put_response(Answer::first(put)))
+}
+
+/// Gives a consumer another key pair. The old one ends at once where this was done, elsewhere within a minute and a half as a rule,
+/// or works for as long as `grace_seconds` says. Everything else of the consumer stays.
+#[utoipa::path(
+    post,
+    path = "/consumers/{id}/rotate-keys",
+    tag = "storefront",
+    params(("id" = i64, Path, description = "The consumer's id")),
+    request_body = Option<KeyRotationRequest>,
+    responses(
+        (status = 200, description = "The consumer with its new keys", body = RotatedConsumerView),
+        (status = 403, description = "or does not see all that the consumer was granted"),
+        (status = 404, description = "No such consumer"),
+        (status = 409, description = "Somebody else changed the consumer at the same time")
+    )
+)]
+pub async fn rotate_keys(
+    auth: RequestAuth<StorefrontWrite>,
+    PathParams([id]): PathParams<1>,
+    body: Result<IdempotentJson<KeyRotationRequest>, Failure>,
+) -> Result<Response, Failure> {
+    let issuer = auth.issuer().await?;
+    let (IdempotentJson { value, key }, id) = (body?, id_of(&id, "Consumer")?);
+    let answer = key_rotation::rotate(auth.app(), &issuer, key, id, value.grace_seconds).await?;
+    Ok(answered(StatusCode::OK, &answer.map(RotatedConsumerView::from)))
 }
 
 /// How a consumer is deleted.
@@ -286,10 +248,11 @@ pub async fn delete_consumer(
 pub async fn merge_consumers(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
-    body: Result<JsonBody<MergeRequest>, Failure>,
+    body: Result<IdempotentJson<MergeRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let JsonBody(request) = body?;
-    let merged = consumer_merges::merge(auth.app(), &issuer, id_of(&id, "Consumer")?, request.consumer_id).await?;
-    Ok(ok(&ConsumerView::from(merged)))
+    let IdempotentJson { value, key } = body?;
+    let id = id_of(&id, "Consumer")?;
+    let answer = consumer_merges::merge(auth.app(), &issuer, key, id, value.consumer_id).await?;
+    Ok(answered(StatusCode::OK, &answer.map(ConsumerView::from)))
 }

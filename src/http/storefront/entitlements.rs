@@ -1,8 +1,10 @@
 //! All that a consumer was granted: packages, and permissions as a list.
 
 use axum::response::Response;
+use http::StatusCode;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
 use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
@@ -22,10 +24,13 @@ fn permission_list(rows: Vec<PermissionRow>) -> Response {
 }
 
 /// The list as it is now, with what is to be said of it.
-fn edited_list(Edited { rows, warnings, .. }: Edited) -> Response {
-    let tag = tag_of(&rows);
-    let views: Vec<PermissionView> = rows.into_iter().map(|row| PermissionView::warned(row, &warnings)).collect();
-    with_tag(ok(&views), &tag)
+fn edited_list(edited: Edited) -> Response {
+    let tag = tag_of(&edited.rows);
+    with_tag(ok(&edited_views(edited)), &tag)
+}
+
+fn edited_views(Edited { rows, warnings, .. }: Edited) -> Vec<PermissionView> {
+    rows.into_iter().map(|row| PermissionView::warned(row, &warnings)).collect()
 }
 
 /// The packages of which a consumer sees a version, by name.
@@ -162,11 +167,14 @@ pub async fn add_entitlements(
     PathParams([id]): PathParams<1>,
     query: Result<StrictQuery<StrictParam>, Failure>,
     if_match: Result<IfMatchHeader, Failure>,
-    body: Result<JsonBody<Vec<PermissionRequest>>, Failure>,
+    body: Result<IdempotentJson<Vec<PermissionRequest>>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let change = list_change(query?.0, if_match?, body?.0)?;
-    Ok(edited_list(entitlements::add(auth.app(), &issuer, id_of(&id, "Consumer")?, change).await?))
+    let (query, if_match, IdempotentJson { value, key }) = (query?.0, if_match?, body?);
+    let (id, change) = (id_of(&id, "Consumer")?, list_change(query, if_match, value)?);
+    let answer = entitlements::add_for_key(auth.app(), &issuer, key, id, change).await?;
+    let tag = tag_of(&answer.value.rows);
+    Ok(with_tag(answered(StatusCode::OK, &answer.map(edited_views)), &tag))
 }
 
 fn list_change(

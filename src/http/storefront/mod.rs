@@ -7,8 +7,11 @@ mod bulk_permissions;
 mod catalog_body;
 mod consumer_body;
 mod consumer_export;
+mod consumer_imports;
+mod consumer_lists;
 mod consumers;
 mod entitlements;
+mod installs;
 mod instructions;
 mod packages;
 mod permission_body;
@@ -32,6 +35,7 @@ pub fn routes() -> Routes {
         ))
         .routes(routes!(advisories::list_storefront_advisories, advisories::create_storefront_advisory))
         .routes(routes!(advisories::delete_storefront_advisory))
+        .routes(routes!(installs::list_installs))
         .routes(routes!(versions::list_storefront_versions, versions::create_storefront_version))
         .routes(routes!(
             versions::get_storefront_version,
@@ -39,10 +43,12 @@ pub fn routes() -> Routes {
             versions::delete_storefront_version
         ))
         .routes(routes!(versions::upload_storefront_file))
-        .routes(routes!(consumers::list_consumers, consumers::create_consumer))
-        .routes(routes!(consumers::list_consumers_by_email))
+        .routes(routes!(consumer_lists::list_consumers, consumers::create_consumer))
+        .routes(routes!(consumer_lists::list_consumers_by_email))
         .routes(routes!(consumers::get_consumer, consumers::update_consumer, consumers::delete_consumer))
         .routes(routes!(consumers::put_consumer_of_customer))
+        .routes(routes!(consumer_imports::import_consumers))
+        .routes(routes!(consumers::rotate_keys))
         .routes(routes!(consumers::merge_consumers))
         .routes(routes!(consumer_export::export_consumer))
         .routes(routes!(entitlements::list_consumer_packages))
@@ -55,7 +61,8 @@ pub fn routes() -> Routes {
         .routes(routes!(instructions::get_instructions))
         .routes(routes!(statistics::list_consumer_statistics))
         .routes(routes!(tokens::list_consumer_tokens, tokens::create_consumer_token))
-        .routes(routes!(tokens::delete_consumer_token))
+        .routes(routes!(tokens::update_consumer_token, tokens::delete_consumer_token))
+        .routes(routes!(tokens::rotate_consumer_token))
         .routes(routes!(permissions::list_permissions))
         .routes(routes!(
             permissions::list_all_permissions,

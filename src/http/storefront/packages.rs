@@ -1,11 +1,14 @@
 //! Packages as shops keep them, the hidden ones too.
 
 use axum::response::Response;
+use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{LimitOffset, ListQuery};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
+use crate::http::kit::keyset::{After, KeysetQuery};
+use crate::http::kit::paging::LimitOffset;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{created, no_content, ok};
@@ -39,23 +42,23 @@ impl StorefrontPackagesQuery {
     get,
     path = "/packages",
     tag = "storefront",
-    params(StorefrontPackagesQuery, LimitOffset),
+    params(StorefrontPackagesQuery, LimitOffset, After),
     responses(
         (status = 200, description = "Packages; `X-Total-Count` says how many there are", body = Vec<StorefrontPackageView>)
     )
 )]
 pub async fn list_storefront_packages(
     auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<StorefrontPackagesQuery>, Failure>,
+    query: Result<KeysetQuery<StorefrontPackagesQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let ListQuery { filter, page } = query?;
+    let KeysetQuery { filter, page } = query?;
     let app = auth.app();
-    let (rows, total) = match filter.key()? {
-        Some(key) => page.rows().of(catalog::find_package(app, &view, key).await?.into_iter().collect()),
+    let list = match filter.key()? {
+        Some(key) => page.rows().of(catalog::find_package(app, &view, key).await?.into_iter().collect(), |row| row.id),
         None => catalog::packages(app, &view, page.rows()).await?,
     };
-    Ok(page.respond(rows.into_iter().map(StorefrontPackageView::from), total))
+    Ok(page.respond(list, |row| row.id, StorefrontPackageView::from))
 }
 
 /// Makes a package without versions; their zips are uploaded.
@@ -72,12 +75,12 @@ pub async fn list_storefront_packages(
 )]
 pub async fn create_storefront_package(
     auth: RequestAuth<StorefrontWrite>,
-    body: Result<JsonBody<StorefrontPackageRequest>, Failure>,
+    body: Result<IdempotentJson<StorefrontPackageRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    let JsonBody(request) = body?;
-    let row = catalog::create_package(auth.app(), &actor, request.into()).await?;
-    Ok(created(&StorefrontPackageView::from(row)))
+    let issuer = auth.issuer().await?;
+    let IdempotentJson { value, key } = body?;
+    let answer = catalog::create_package(auth.app(), &issuer, key, value.into()).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(StorefrontPackageView::from)))
 }
 
 /// One package.

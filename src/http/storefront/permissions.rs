@@ -6,16 +6,17 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::if_match::{IF_MATCH_DOC, IfMatchHeader, with_tag};
+use crate::http::kit::keyset::{After, KeysetQuery};
 use crate::http::kit::moment::MomentSince;
-use crate::http::kit::paging::{LimitOffset, ListQuery};
+use crate::http::kit::paging::LimitOffset;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
 use crate::http::kit::response::{no_content, ok, with_status};
 use crate::http::storefront::permission_body::{PermissionRequest, PermissionView, StrictParam};
 use crate::http::storefront::{entitlements, id_of};
 use crate::registry::kernel::failure::Failure;
-use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::registry::storefront::permissions::{self, WarnedPermission, change, get, grant, revoke};
 use crate::registry::storefront::{orders, permission_lists};
 use crate::store::storefront::entitlements::PermissionRow;
@@ -77,21 +78,21 @@ impl PermissionsQuery {
     get,
     path = "/permissions",
     tag = "storefront",
-    params(PermissionsQuery, LimitOffset),
+    params(PermissionsQuery, LimitOffset, After),
     responses(
         (status = 200, description = "Permissions; `X-Total-Count` says how many there are", body = Vec<PermissionView>)
     )
 )]
 pub async fn list_all_permissions(
     auth: RequestAuth<StorefrontRead>,
-    query: Result<ListQuery<PermissionsQuery>, Failure>,
+    query: Result<KeysetQuery<PermissionsQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let ListQuery { filter, page } = query?;
+    let KeysetQuery { filter, page } = query?;
     let target = filter.package.as_deref().map(str::to_ascii_lowercase);
     let filter = filter.filter(target.as_deref());
-    let (rows, total) = permission_lists::list(auth.app(), &issuer, &filter, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(PermissionView::from), total))
+    let found = permission_lists::list(auth.app(), &issuer, &filter, page.rows()).await?;
+    Ok(page.respond(found, |row| row.id, PermissionView::from))
 }
 
 /// Which order.
@@ -162,9 +163,13 @@ pub async fn delete_order_permissions(
     Ok(ok(&rows.into_iter().map(PermissionView::from).collect::<Vec<_>>()))
 }
 
-fn warned(status: StatusCode, WarnedPermission { row, warnings }: WarnedPermission) -> Response {
-    let tag = permissions::tag_of(&row);
-    with_tag(with_status(status, &PermissionView::warned(row, &warnings)), &tag)
+fn warned_view(WarnedPermission { row, warnings }: WarnedPermission) -> PermissionView {
+    PermissionView::warned(row, &warnings)
+}
+
+fn warned(status: StatusCode, permission: WarnedPermission) -> Response {
+    let tag = permissions::tag_of(&permission.row);
+    with_tag(with_status(status, &warned_view(permission)), &tag)
 }
 
 /// Gives a consumer a permission.
@@ -183,12 +188,13 @@ fn warned(status: StatusCode, WarnedPermission { row, warnings }: WarnedPermissi
 pub async fn create_permission(
     auth: RequestAuth<StorefrontWrite>,
     query: Result<StrictQuery<StrictParam>, Failure>,
-    body: Result<JsonBody<PermissionRequest>, Failure>,
+    body: Result<IdempotentJson<PermissionRequest>, Failure>,
 ) -> Result<Response, Failure> {
     let issuer = auth.issuer().await?;
-    let strict = query?.0.is_strict()?;
-    let spec: PermissionSpec = body?.0.into();
-    Ok(warned(StatusCode::CREATED, grant(auth.app(), &issuer, spec, strict).await?))
+    let (strict, IdempotentJson { value, key }) = (query?.0.is_strict()?, body?);
+    let answer = grant(auth.app(), &issuer, key, value.into(), strict).await?;
+    let tag = permissions::tag_of(&answer.value.row);
+    Ok(with_tag(answered(StatusCode::CREATED, &answer.map(warned_view)), &tag))
 }
 
 /// One permission; `ETag` is its own.

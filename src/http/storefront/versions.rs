@@ -7,10 +7,12 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::kit::extract::{JsonBody, PathParams};
-use crate::http::kit::paging::{LimitOffset, ListQuery};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
+use crate::http::kit::keyset::{After, KeysetQuery};
+use crate::http::kit::paging::LimitOffset;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
-use crate::http::kit::response::{created, no_content, ok, with_status};
+use crate::http::kit::response::{no_content, ok, with_status};
 use crate::http::kit::zip_body::receive_zip;
 use crate::http::storefront::catalog_body::{StorefrontVersionRequest, StorefrontVersionView};
 use crate::http::storefront::id_of;
@@ -36,7 +38,8 @@ pub struct StorefrontVersionsQuery {
     params(
         ("id" = i64, Path, description = "The package's id"),
         StorefrontVersionsQuery,
-        LimitOffset
+        LimitOffset,
+        After
     ),
     responses(
         (status = 200, description = "Versions; `X-Total-Count` says how many there are", body = Vec<StorefrontVersionView>),
@@ -46,14 +49,14 @@ pub struct StorefrontVersionsQuery {
 pub async fn list_storefront_versions(
     auth: RequestAuth<StorefrontRead>,
     PathParams([id]): PathParams<1>,
-    query: Result<ListQuery<StorefrontVersionsQuery>, Failure>,
+    query: Result<KeysetQuery<StorefrontVersionsQuery>, Failure>,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let ListQuery { filter, page } = query?;
+    let KeysetQuery { filter, page } = query?;
     let id = id_of(&id, "Package")?;
     let filter = VersionsFilter { uid: filter.uid.as_deref(), version: filter.version.as_deref() };
-    let (rows, total) = catalog_versions::versions(auth.app(), &view, id, filter, page.rows()).await?;
-    Ok(page.respond(rows.into_iter().map(StorefrontVersionView::from), total))
+    let list = catalog_versions::versions(auth.app(), &view, id, filter, page.rows()).await?;
+    Ok(page.respond(list, |row| row.id, StorefrontVersionView::from))
 }
 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
@@ -73,12 +76,13 @@ pub async fn list_storefront_versions(
 pub async fn create_storefront_version(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
-    body: Result<JsonBody<StorefrontVersionRequest>, Failure>,
+    body: Result<IdempotentJson<StorefrontVersionRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    let JsonBody(request) = body?;
-    let row = catalog_versions::create_version(auth.app(), &actor, id_of(&id, "Package")?, request.into()).await?;
-    Ok(created(&StorefrontVersionView::from(row)))
+    let issuer = auth.issuer().await?;
+    let IdempotentJson { value, key } = body?;
+    let answer =
+        catalog_versions::create_version(auth.app(), &issuer, key, id_of(&id, "Package")?, value.into()).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(StorefrontVersionView::from)))
 }
 
 /// One version.

@@ -3,15 +3,17 @@
 //! Events are about every package, so only a caller that sees everything may read or change webhooks.
 
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::kit::extract::{JsonBody, PathParams, update};
+use crate::http::kit::idempotency::{IdempotencyHeader, IdempotentJson, answered};
 use crate::http::kit::paging::{ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite, Unlimited};
-use crate::http::kit::response::{created, no_content, ok};
+use crate::http::kit::response::{no_content, ok};
 use crate::http::storefront::id_of;
 use crate::json::parse;
 use crate::registry::kernel::dates::php_date;
@@ -77,7 +79,7 @@ pub struct WebhookView {
     lead_days: i64,
     /// 1 is enabled, 0 is disabled.
     status: i64,
-    /// What signs. Only in the answer to its making.
+    /// What signs. Only in the answer to its making, and in a repetition of that with an `Idempotency-Key` while it signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     created_at: String,
@@ -172,12 +174,12 @@ pub async fn list_webhooks(auth: RequestAuth<Unlimited<StorefrontRead>>) -> Resu
 )]
 pub async fn create_webhook(
     auth: RequestAuth<Unlimited<StorefrontWrite>>,
-    body: Result<JsonBody<WebhookRequest>, Failure>,
+    body: Result<IdempotentJson<WebhookRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    let JsonBody(request) = body?;
-    let CreatedWebhook { row, secret } = webhooks::create(auth.app(), &actor, request.into()).await?;
-    Ok(created(&webhook_view(row, Some(secret))))
+    let issuer = auth.issuer().await?;
+    let IdempotentJson { value, key } = body?;
+    let answer = webhooks::create(auth.app(), &issuer, key, value.into()).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(|CreatedWebhook { row, secret }| webhook_view(row, secret))))
 }
 
 /// One webhook.
@@ -244,6 +246,8 @@ pub async fn delete_webhook(
 
 /// Deliveries of a page, if the request does not say.
 const DEFAULT_LIMIT: i64 = 100;
+/// Most deliveries of a page: each may tell of a thousand versions.
+const MAX_DELIVERIES: i64 = 1000;
 
 /// The deliveries to a webhook in the last 30 days, the latest first.
 #[utoipa::path(
@@ -252,7 +256,7 @@ const DEFAULT_LIMIT: i64 = 100;
     tag = "storefront",
     params(
         ("id" = String, Path, description = "The webhook's id"),
-        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default"),
+        ("limit" = Option<i64>, Query, description = "1 to 1000, 100 by default", maximum = 1000),
         ("offset" = Option<i64>, Query, description = "How many to pass over")
     ),
     responses(
@@ -266,8 +270,8 @@ pub async fn list_deliveries(
     query: Result<ListQuery<NoFilter>, Failure>,
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
-    let page = query?.page;
-    let (rows, total) = webhooks::log(auth.app(), &actor.view, &id, page.rows_or(DEFAULT_LIMIT)).await?;
+    let page = query?.page.resized(DEFAULT_LIMIT, MAX_DELIVERIES)?;
+    let (rows, total) = webhooks::log(auth.app(), &actor.view, &id, page.rows()).await?;
     Ok(page.respond(rows.into_iter().map(delivery_view), total))
 }
 
@@ -289,9 +293,12 @@ pub async fn list_deliveries(
 pub async fn redeliver(
     auth: RequestAuth<Unlimited<StorefrontWrite>>,
     PathParams([id, delivery]): PathParams<2>,
+    key: Result<IdempotencyHeader, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    Ok(ok(&delivery_view(webhooks::redeliver(auth.app(), &actor, &id, id_of(&delivery, "Delivery")?).await?)))
+    let issuer = auth.issuer().await?;
+    let delivery = id_of(&delivery, "Delivery")?;
+    let answer = webhooks::redeliver(auth.app(), &issuer, key?.0, &id, delivery).await?;
+    Ok(answered(StatusCode::OK, &answer.map(delivery_view)))
 }
 
 /// Sends a `ping`, to see whether the webhook works.
@@ -309,7 +316,9 @@ pub async fn redeliver(
 pub async fn test_webhook(
     auth: RequestAuth<Unlimited<StorefrontWrite>>,
     PathParams([id]): PathParams<1>,
+    key: Result<IdempotencyHeader, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    Ok(created(&delivery_view(webhooks::ping(auth.app(), &actor, &id).await?)))
+    let issuer = auth.issuer().await?;
+    let answer = webhooks::ping(auth.app(), &issuer, key?.0, &id).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(delivery_view)))
 }

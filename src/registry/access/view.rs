@@ -234,6 +234,20 @@ impl View {
         self.shows_source
     }
 
+    /// Whether it is told how often others installed something; customers are not.
+    pub fn shows_installs(&self) -> bool {
+        self.shows_source
+    }
+
+    /// Refuses who is not told how often others installed something.
+    pub fn require_installs(&self) -> Result<(), Failure> {
+        if self.shows_installs() {
+            return Ok(());
+        }
+        let detail = "Customers are not told how often packages are installed. Only tokens from /api/tokens are.";
+        Err(Failure::new(Kind::Forbidden, detail))
+    }
+
     /// Identifies what has this fingerprint, as this view shows it.
     pub fn body_fingerprint(&self, fingerprint: Fingerprint) -> Fingerprint {
         if self.shows_source {

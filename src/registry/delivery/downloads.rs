@@ -108,6 +108,7 @@ pub async fn statistics(
     if let Some(version) = version {
         seen.versions = vec![seen.version(version)?.clone()];
     }
+    view.require_installs()?;
     let ids: Vec<i64> = seen.versions.iter().map(|row| row.id).collect();
     let names: HashMap<i64, &str> = seen.versions.iter().map(|row| (row.id, row.pretty.as_str())).collect();
     let (mut ever, mut in_days) = (HashMap::new(), HashMap::<i64, i64>::new());

@@ -10,7 +10,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::visible::{in_view, others_in_view, told};
 use crate::store::Page;
 use crate::store::kernel::organizations::ListedPackage;
-use crate::store::packages::lists::{self, PackageFilter, PackageRow, Sort};
+use crate::store::packages::lists::{self, PackageFilter, PackageRow, Sort, SortKey};
 use crate::store::packages::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
 use crate::store::packages::visible::{self, InView};
 
@@ -25,6 +25,9 @@ pub async fn list(
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<PackageRow>, i64), Failure> {
+    if sort.key == SortKey::Downloads {
+        view.require_installs()?;
+    }
     let database = &*app.ports.database;
     if view.sees_everything() {
         return Ok(database.ask(lists::page(view.organization(), filter, sort, page)).await?);

@@ -1,6 +1,12 @@
 //! One change of many permissions: a hot-fix for everybody who bought the version before it, a year more for an edition.
 
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
 use crate::registry::access::issuer::Issuer;
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::validation::FieldErrors;
@@ -36,7 +42,7 @@ pub struct BulkRequest<'a> {
 }
 
 /// What one request did about many permissions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BulkOutcome {
     /// The consumers that have such permissions.
     pub consumers: Vec<i64>,
@@ -58,7 +64,46 @@ enum CheckedAction {
 }
 
 /// Does something about many permissions, consumer by consumer, as many as one request can change.
-pub async fn change_many(app: &App, issuer: &Issuer, request: BulkRequest<'_>) -> Result<BulkOutcome, Failure> {
+pub async fn change_many(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    request: BulkRequest<'_>,
+) -> Result<Answer<BulkOutcome>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => {
+            let outcome = serde_json::from_value(done.result().clone()).map_err(Failure::internal);
+            return DoneRequest::again(outcome);
+        }
+    };
+    let is_dry_run = request.is_dry_run;
+    let changed = change_many_once(app, issuer, request, &claim).await;
+    let outcome = claim.release_on_failure(app, changed).await?;
+    if is_dry_run || outcome.changes_nothing() {
+        claim.release(app).await;
+    }
+    Ok(Answer::first(outcome))
+}
+
+impl BulkOutcome {
+    fn of(edit: &Edit, consumers: &[i64], next: Option<i64>) -> Self {
+        let added = edit.written.iter().filter(|written| written.id.is_none()).count();
+        let changed = edit.written.len() - added;
+        Self { consumers: consumers.to_vec(), added, changed, removed: edit.removed.len(), next }
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.added + self.changed + self.removed == 0
+    }
+}
+
+async fn change_many_once(
+    app: &App,
+    issuer: &Issuer,
+    request: BulkRequest<'_>,
+    claim: &IdempotencyClaim,
+) -> Result<BulkOutcome, Failure> {
     let BulkRequest { filter, action, is_dry_run, after } = request;
     let action = check(app, issuer, action).await?;
     let Portion { consumers, next } = portion(app, issuer, &filter, after).await?;
@@ -66,18 +111,18 @@ pub async fn change_many(app: &App, issuer: &Issuer, request: BulkRequest<'_>) -
         return Ok(BulkOutcome { consumers, added: 0, changed: 0, removed: 0, next });
     }
     let plan = |rows: &[PermissionRow]| plan(&filter, &action, rows);
+    let keep = |edit: &Edit| claim.keep(json!(BulkOutcome::of(edit, &consumers, next)));
     let order = EditOrder {
         action: "permissions.changed",
         target: filter.order_id.or(filter.target).unwrap_or_default().to_owned(),
         consumers: &consumers,
         strict: false,
         is_carried_out: !is_dry_run,
+        keep: &keep,
     };
     let edited = edit(app, issuer, &order, &plan).await?;
     let edit = edited.ok_or_else(|| Failure::concurrent_change("consumers"))?.edit;
-    let added = edit.written.iter().filter(|written| written.id.is_none()).count();
-    let changed = edit.written.len() - added;
-    Ok(BulkOutcome { consumers, added, changed, removed: edit.removed.len(), next })
+    Ok(BulkOutcome::of(&edit, &consumers, next))
 }
 
 async fn check(app: &App, issuer: &Issuer, action: BulkAction) -> Result<CheckedAction, Failure> {

@@ -7,7 +7,11 @@ use serde_json::json;
 
 use crate::ports::DatabaseError;
 use crate::registry::access::actor::Actor;
+use crate::registry::access::issuer::Issuer;
 use crate::registry::access::view::{VersionFilter, View};
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -18,7 +22,7 @@ use crate::store::kernel::organizations::{Touched, touch};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::uploads::insert_repository;
 use crate::store::storefront::catalog::{self, CatalogPackage, NewPackage};
-use crate::store::{Page, Update};
+use crate::store::{KeysetPage, KeysetRows, Update};
 
 /// Most packages that are looked through for a caller who does not see all of them.
 const MAX_SCANNED_ROWS: i64 = 10_000;
@@ -56,14 +60,15 @@ fn sees(view: &View, package: &CatalogPackage) -> bool {
     view.version_filter(&package.name).sees_any_in_index(package.versions.as_deref())
 }
 
-/// A page of the packages, by number, and how many there are in all.
-pub async fn packages(app: &App, view: &View, page: Page) -> Result<(Vec<CatalogPackage>, i64), Failure> {
+/// A page of the packages, by number.
+pub async fn packages(app: &App, view: &View, page: KeysetPage) -> Result<KeysetRows<CatalogPackage>, Failure> {
     if view.sees_everything() {
-        return Ok(app.ports.database.ask(catalog::packages(view.organization(), page)).await?);
+        let (rows, total) = app.ports.database.ask(catalog::packages(view.organization(), page)).await?;
+        return Ok(KeysetRows::whole(rows, total));
     }
-    let (ids, total) = page.of(visible_packages(app, view).await?);
+    let KeysetRows { rows: ids, total, .. } = page.of(visible_packages(app, view).await?, |id| *id);
     let rows = app.ports.database.ask(catalog::packages_by_ids(view.organization(), &ids, false)).await?;
-    Ok((rows, total))
+    Ok(KeysetRows::whole(rows, total))
 }
 
 /// What one package is known by outside of the storefront.
@@ -118,7 +123,30 @@ pub async fn package(app: &App, view: &View, id: i64) -> Result<CatalogPackage, 
 }
 
 /// Makes a package without versions; its zips are uploaded.
-pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<CatalogPackage, Failure> {
+pub async fn create_package(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    spec: PackageSpec,
+) -> Result<Answer<CatalogPackage>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => {
+            let view = &issuer.by.view;
+            let look_up = catalog::package_by_uid(view.organization(), done.uid(), !view.sees_everything());
+            return DoneRequest::again(one_package(app.ports.database.ask(look_up).await?, view));
+        }
+    };
+    let created = create_package_once(app, &issuer.by, spec, &claim).await;
+    claim.release_on_failure(app, created).await.map(Answer::first)
+}
+
+async fn create_package_once(
+    app: &App,
+    by: &Actor,
+    spec: PackageSpec,
+    claim: &IdempotencyClaim,
+) -> Result<CatalogPackage, Failure> {
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
     let name = own_name(by, &name)?;
     let name = name.as_str();
@@ -140,6 +168,7 @@ pub async fn create_package(app: &App, by: &Actor, spec: PackageSpec) -> Result<
         event("repository.created", &repository, None, json!({ "kind": RepositoryKind::Artifact }))?,
         catalog::insert_package(by.organization(), &new, now),
         event("package.created", &uid, Some(name), json!({ "status": i64::from(!hidden) }))?,
+        claim.keep(uid.as_str()),
         catalog::package_by_name(by.organization(), name, false),
     );
     let (.., package) = app.ports.database.ask(batch).await.map_err(name_taken(name))?;

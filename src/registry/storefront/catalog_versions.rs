@@ -6,9 +6,13 @@
 use composer::{NormalizedVersion, normalize_name};
 use serde_json::{Value, json};
 
-use crate::ports::{DatabaseError, Millis};
+use crate::ports::{DatabaseError, Millis, Stmt};
 use crate::registry::access::actor::Actor;
+use crate::registry::access::issuer::Issuer;
 use crate::registry::access::view::View;
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::dates::rfc3339;
@@ -25,7 +29,7 @@ use crate::store::kernel::organizations::{Touched, touch};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
 use crate::store::storefront::catalog::{self, AwaitedVersion, CatalogVersion};
-use crate::store::{OrganizationId, Page, Query, Update};
+use crate::store::{KeysetPage, KeysetRows, OrganizationId, Query, Update};
 
 /// Longest file names.
 const MAX_FILENAME_BYTES: usize = 255;
@@ -75,14 +79,14 @@ fn sees_version(view: &View, version: &CatalogVersion) -> bool {
     view.version_filter(&version.package).sees(&normalized, Some(version.released))
 }
 
-/// A page of a package's versions, by number, and how many there are in all.
+/// A page of a package's versions, by number.
 pub async fn versions(
     app: &App,
     view: &View,
     package_id: i64,
     filter: VersionsFilter<'_>,
-    page: Page,
-) -> Result<(Vec<CatalogVersion>, i64), Failure> {
+    page: KeysetPage,
+) -> Result<KeysetRows<CatalogVersion>, Failure> {
     let batch = (
         catalog::package(view.organization(), package_id, !view.sees_everything()),
         catalog::versions(view.organization(), package_id),
@@ -90,7 +94,7 @@ pub async fn versions(
     let (package, versions) = app.ports.database.ask(batch).await?;
     one_package(package, view)?;
     let is_listed = |version: &CatalogVersion| filter.holds(version) && sees_version(view, version);
-    Ok(page.of(versions.into_iter().filter(is_listed).collect()))
+    Ok(page.of(versions.into_iter().filter(is_listed).collect(), |version| version.id))
 }
 
 async fn one_version(app: &App, view: &View, query: Query<Option<CatalogVersion>>) -> Result<CatalogVersion, Failure> {
@@ -106,9 +110,25 @@ pub async fn version(app: &App, view: &View, id: i64) -> Result<CatalogVersion, 
 /// Makes a version: one that waits for its zip, or at once with a zip that the package has.
 pub async fn create_version(
     app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    package_id: i64,
+    spec: VersionSpec,
+) -> Result<Answer<CatalogVersion>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(version(app, &issuer.by.view, done.id()).await),
+    };
+    let created = create_version_once(app, &issuer.by, package_id, spec, &claim).await;
+    claim.release_on_failure(app, created).await.map(Answer::first)
+}
+
+async fn create_version_once(
+    app: &App,
     by: &Actor,
     package_id: i64,
     spec: VersionSpec,
+    claim: &IdempotencyClaim,
 ) -> Result<CatalogVersion, Failure> {
     let package = package(app, &by.view, package_id).await?;
     let name = spec.name.ok_or_else(|| Failure::invalid_field("name", "is required"))?;
@@ -124,8 +144,11 @@ pub async fn create_version(
     let address = UploadAddress::parse(&by.view, &package.name, &name, app.now())?;
     let mut address = address.released(released_at, app.now())?;
     let same = catalog::version_of(by.organization(), package_id, normalized.as_str());
+    let keep =
+        claim.keep_with(|request| catalog::keep_version(by.organization(), request, package_id, normalized.as_str()));
     let filename = spec.filename.as_deref().map(Filename::parse).transpose()?;
     if let Some(Filename::Hash(hash)) = filename {
+        address.keep = keep;
         address.hidden = Some(hidden);
         address.security_fix = Some(security_fix);
         let zip = find_zip(app, by.organization(), package_id, hash).await?;
@@ -142,7 +165,7 @@ pub async fn create_version(
         let label = format!("{} {name}", package.name);
         let event =
             AuditEvent { action: "version.created", target: &uid, label: Some(&label), details: noted(&version) };
-        if !insert_awaiting_zip(app, by, package_id, &name, insert, &event).await? {
+        if !insert_awaiting_zip(app, by, package_id, &name, insert, &event, keep).await? {
             let message = format!("{} has {MAX_VERSIONS} versions already. Delete some of them first.", package.name);
             return Err(Failure::new(Kind::Conflict, message));
         }
@@ -172,11 +195,13 @@ async fn insert_awaiting_zip(
     version: &str,
     write: Query<bool>,
     event: &AuditEvent<'_>,
+    keep: Option<Stmt>,
 ) -> Result<bool, Failure> {
     let batch = (
         touch(by.organization(), Touched::Versions, app.now()),
         write,
         by.record(app, event)?,
+        keep,
         catalog::bump(by.organization(), package_id),
     );
     let ((), is_written, ..) = app.ports.database.ask(batch).await.map_err(|error| match error {
@@ -261,7 +286,7 @@ async fn change_awaiting_zip(
     let update = catalog::update_awaiting_zip(by.organization(), old.id, new, app.now());
     let label = format!("{} {}", old.package, new.pretty);
     let event = AuditEvent { action: "version.changed", target: &old.uid, label: Some(&label), details: noted(new) };
-    if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &event).await? {
+    if insert_awaiting_zip(app, by, old.package_id, new.pretty, update, &event, None).await? {
         Ok(())
     } else {
         Err(Failure::concurrent_change("version"))
@@ -361,7 +386,7 @@ pub async fn delete_version(app: &App, by: &Actor, id: i64) -> Result<(), Failur
     let details = json!({ "version": old.normalized });
     let event = AuditEvent { action: "version.deleted", target: &old.uid, label: Some(&label), details };
     let delete = catalog::delete_awaiting_zip(by.organization(), id);
-    if insert_awaiting_zip(app, by, old.package_id, &old.pretty, delete, &event).await? {
+    if insert_awaiting_zip(app, by, old.package_id, &old.pretty, delete, &event, None).await? {
         Ok(())
     } else {
         Err(no_version())

@@ -5,8 +5,12 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
+use crate::ports::Stmt;
 use crate::registry::access::grant::check_comparisons;
 use crate::registry::access::issuer::Issuer;
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
 use crate::registry::identity::tokens::spec::MAX_GRANTS;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -50,11 +54,32 @@ fn check(into: &ConsumerRow, from: &ConsumerRow, permissions: usize, tokens: usi
 
 /// Makes the consumer `from` part of the consumer `into`, whose id, address and keys stay; the latter as it is then. Doing
 /// it twice does nothing more.
-pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<ShownConsumer, Failure> {
+pub async fn merge(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    into: i64,
+    from: i64,
+) -> Result<Answer<ShownConsumer>, Failure> {
     if from == into {
         let detail = "is the consumer in the address, which cannot be merged with itself: name another";
         return Err(Failure::invalid_field("consumer_id", detail));
     }
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(get(app, issuer, done.id()).await),
+    };
+    let merged = merge_once(app, issuer, into, from, &claim).await;
+    claim.release_on_failure(app, merged).await.map(Answer::first)
+}
+
+async fn merge_once(
+    app: &App,
+    issuer: &Issuer,
+    into: i64,
+    from: i64,
+    claim: &IdempotencyClaim,
+) -> Result<ShownConsumer, Failure> {
     let organization = issuer.by.organization();
     let look = (
         [consumers::by_id(organization, into), consumers::by_id(organization, from)],
@@ -67,6 +92,7 @@ pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<S
     let Some(merged) = merged else {
         let is_repeated = former.is_some_and(|former| former.consumer_id == into);
         return if is_repeated {
+            claim.release(app).await;
             get(app, issuer, into).await
         } else {
             Err(absent_in_body(app, organization, from).await)
@@ -85,7 +111,7 @@ pub async fn merge(app: &App, issuer: &Issuer, into: i64, from: i64) -> Result<S
         return Err(Failure::new(Kind::Conflict, format!("The permissions of both {text}.")));
     }
     issuer.check_grants(&grants)?;
-    carry_out(app, issuer, &merged, into, &grants).await
+    carry_out(app, issuer, &merged, into, &grants, claim.keep(into)).await
 }
 
 async fn carry_out(
@@ -94,6 +120,7 @@ async fn carry_out(
     merged: &ConsumerRow,
     into: i64,
     grants: &[GrantRow],
+    keep: Option<Stmt>,
 ) -> Result<ShownConsumer, Failure> {
     let organization = issuer.by.organization();
     let merge = ConsumerMerge { from: merged.id, into, at: app.now() };
@@ -106,6 +133,7 @@ async fn carry_out(
     let batch = (
         consumer_merges::record(organization, merge, &limits),
         note(app, &issuer.by, "consumer.merged", into, details)?,
+        keep,
         consumer_merges::carry_out(organization, merge, MAX_SEATS),
         consumers::by_id(organization, into),
         tokens::of_consumer(organization, into),

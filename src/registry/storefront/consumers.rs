@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Fault, Millis, Stmt};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
+use crate::registry::access::credential_cache::refresh_cached;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::scope::{Permissions, names};
+use crate::registry::identity::tokens::spec::MAX_RATE_LIMIT;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::email::Email;
@@ -20,12 +21,13 @@ use crate::registry::kernel::secrets::{PlainToken, is_key, new_key};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::consumer_keys::{Consumer, seal_row};
-use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered, shown};
+use crate::registry::storefront::consumer_seats::{ExcessTokens, excess_tokens};
+use crate::registry::storefront::coverage::{self, ShownConsumer, require_covered};
 use crate::store::access::tokens::{self, HashedTokenRow};
 use crate::store::kernel::webhook_events::notify_disabled;
-use crate::store::storefront::consumers::{self, ConsumerFilter, ConsumerRow};
+use crate::store::storefront::consumers::{self, ConsumerRow};
 use crate::store::storefront::permission_edits::{self, WrittenPermission};
-use crate::store::{OrganizationId, Page, Update};
+use crate::store::{OrganizationId, Update};
 
 /// Most tokens of a consumer besides its key pair: each change of it is one or two deletions in KV for each of them, of
 /// the 1,000 calls that a request may make.
@@ -45,14 +47,6 @@ pub enum OnKnownCustomer {
     Refuse,
 }
 
-/// What came of a request to make a consumer.
-pub enum Creation {
-    /// It was made.
-    Made,
-    /// Its customer has this one.
-    Known(Box<ShownConsumer>),
-}
-
 /// What a request to make or to change a consumer says; every field is optional here.
 #[derive(Clone, Default)]
 pub struct ConsumerSpec {
@@ -70,6 +64,10 @@ pub struct ConsumerSpec {
     pub order_id: Update<String>,
     /// Tokens besides the key pair.
     pub seats: Update<i64>,
+    /// Requests an hour of each of its credentials.
+    pub rate_limit_max: Update<i64>,
+    /// What is done about tokens that are more than the seats.
+    pub excess: ExcessTokens,
 }
 
 /// Notes an id of the shop's that is empty or too long.
@@ -112,11 +110,16 @@ impl ConsumerSpec {
         {
             wrong.push("seats", format!("must be 0 to {MAX_SEATS}, or null for {MAX_SEATS}"));
         }
+        if let Update::Set(Some(limit)) = self.rate_limit_max
+            && !(1..=MAX_RATE_LIMIT).contains(&limit)
+        {
+            wrong.push("rate_limit_max", format!("must be between 1 and {MAX_RATE_LIMIT} requests an hour"));
+        }
         wrong.into_result()
     }
 
-    /// The fields that the request names, for the audit log.
-    fn named(&self) -> Value {
+    /// The fields that the request names, and the tokens that it revokes, for the audit log.
+    fn named(&self, freed: &[String]) -> Value {
         let fields = [
             ("email", self.email.is_some()),
             ("public_key", self.public_key.is_some()),
@@ -125,13 +128,14 @@ impl ConsumerSpec {
             ("customer_id", self.customer_id.is_set()),
             ("order_id", self.order_id.is_set()),
             ("seats", self.seats.is_set()),
+            ("rate_limit_max", self.rate_limit_max.is_set()),
         ];
         let named: Vec<&str> = fields.iter().filter(|(_, is_named)| *is_named).map(|(field, _)| *field).collect();
-        json!({ "fields": named, "status": self.status })
+        json!({ "fields": named, "status": self.status, "revoked": freed })
     }
 
     /// Sets what the request names.
-    fn apply(self, app: &App, consumer: &mut Consumer) -> Result<(), Failure> {
+    pub fn apply(self, app: &App, consumer: &mut Consumer) -> Result<(), Failure> {
         let row = &mut consumer.row;
         if let Some(email) = self.email {
             email.trim().clone_into(&mut row.email);
@@ -155,6 +159,9 @@ impl ConsumerSpec {
         }
         if let Update::Set(seats) = self.seats {
             row.seats = seats;
+        }
+        if let Update::Set(limit) = self.rate_limit_max {
+            row.rate_limit_max = limit;
         }
         row.updated_at = app.now().max(Millis(row.updated_at.0 + 1));
         Ok(())
@@ -196,12 +203,17 @@ pub fn check_new(spec: &ConsumerSpec, on_known: OnKnownCustomer) -> Result<(), F
 
 /// Puts a consumer together; nothing of it is stored yet, but its id is given away.
 pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
-    let entropy = &*app.ports.entropy;
-    let now = app.now();
     let reserved = app.ports.database.ask(consumers::reserve()).await?;
     let reserved = reserved.ok_or_else(|| Fault::new("database", "no id was given away"))?;
+    assemble(app, reserved.last, spec)
+}
+
+/// The consumer with an id that was given away; nothing of it is stored yet.
+pub fn assemble(app: &App, id: i64, spec: ConsumerSpec) -> Result<Consumer, Failure> {
+    let entropy = &*app.ports.entropy;
+    let now = app.now();
     let row = ConsumerRow {
-        id: reserved.last,
+        id,
         uid: new_uid(entropy, now)?,
         email: String::new(),
         public_key: new_key(entropy)?,
@@ -210,6 +222,7 @@ pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
         customer_id: None,
         order_id: None,
         seats: None,
+        rate_limit_max: None,
         created_at: now,
         updated_at: now,
     };
@@ -219,18 +232,19 @@ pub async fn draft(app: &App, spec: ConsumerSpec) -> Result<Consumer, Failure> {
     Ok(consumer)
 }
 
-/// Makes a consumer with its permissions, unless its customer has one and that matters. `keep` goes into the same batch.
+/// Stores a consumer with its permissions, unless its customer has one and that matters: then it is that one. `keep` goes into
+/// the same batch.
 ///
 /// # Errors
 /// `Conflict` when the public key is taken, or when the customer has one and the request is to be refused then.
-pub async fn create(
+pub async fn insert(
     app: &App,
     issuer: &Issuer,
     consumer: &Consumer,
     on_known: OnKnownCustomer,
     permissions: &[WrittenPermission],
     keep: Option<Stmt>,
-) -> Result<Creation, Failure> {
+) -> Result<Option<ShownConsumer>, Failure> {
     let row = &consumer.row;
     let details = json!({
         "status": i64::from(row.is_enabled), "customer_id": row.customer_id, "order_id": row.order_id,
@@ -249,34 +263,23 @@ pub async fn create(
     let (is_made, .., tokens, known) = app.ports.database.ask(batch).await.map_err(taken)?;
     if is_made {
         refresh_all_cached(app, tokens).await;
-        return Ok(Creation::Made);
+        return Ok(None);
     }
     let known = known.ok_or_else(|| Failure::concurrent_change("customer"))?;
     if on_known == OnKnownCustomer::Refuse {
         let message = format!("The customer has the consumer {} already. Give that one another permission.", known.id);
         return Err(Failure::new(Kind::Conflict, message));
     }
-    let known = coverage::get(app, issuer, known.id).await?;
-    Ok(Creation::Known(Box::new(known)))
+    coverage::get(app, issuer, known.id).await.map(Some)
 }
 
-/// One consumer, opened.
-async fn get(app: &App, organization: OrganizationId, id: i64) -> Result<Consumer, Failure> {
-    match app.ports.database.ask(consumers::by_id(organization, id)).await? {
-        Some(row) => Consumer::open(app, row),
-        None => Err(absent(app, organization, id).await),
+/// One consumer, opened, with its live tokens.
+pub async fn get(app: &App, organization: OrganizationId, id: i64) -> Result<(Consumer, Vec<HashedTokenRow>), Failure> {
+    let look = (consumers::by_id(organization, id), tokens::of_consumer(organization, id));
+    match app.ports.database.ask(look).await? {
+        (Some(row), tokens) => Ok((Consumer::open(app, row)?, tokens)),
+        (None, _) => Err(absent(app, organization, id).await),
     }
-}
-
-/// A page of consumers, the oldest first, and how many there are in all.
-pub async fn list(
-    app: &App,
-    issuer: &Issuer,
-    filter: ConsumerFilter<'_>,
-    page: Page,
-) -> Result<(Vec<ShownConsumer>, i64), Failure> {
-    let (rows, total) = app.ports.database.ask(consumers::page(issuer.organization(), filter, page)).await?;
-    Ok((shown(app, issuer, rows).await?, total))
 }
 
 /// Whether a request would change a consumer.
@@ -292,7 +295,8 @@ pub fn tag_of(row: &ConsumerRow) -> EntityTag {
     EntityTag::of(&ConsumerRow { updated_at: Millis(0), ..row.clone() })
 }
 
-/// Changes what the request names, and nothing else.
+/// Changes what the request names, and nothing else. When there are more tokens than seats then, the least recently used ones are
+/// revoked if that is wanted.
 pub async fn change(
     app: &App,
     issuer: &Issuer,
@@ -303,17 +307,23 @@ pub async fn change(
     spec.check()?;
     require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
-    let old = get(app, organization, id).await?;
+    let (old, mut gone) = get(app, organization, id).await?;
     if_match.require("consumer", &tag_of(&old.row))?;
-    let recorded = note(app, &issuer.by, "consumer.changed", id, spec.named())?;
+    let freed = match spec.seats {
+        Update::Set(Some(seats)) => excess_tokens(&gone, &old.row.uid, seats, spec.excess)?,
+        _ => Vec::new(),
+    };
+    let recorded = note(app, &issuer.by, "consumer.changed", id, spec.named(&freed))?;
     let mut new = old.clone();
     spec.apply(app, &mut new)?;
-    let (known, hash) = (old.hash(), new.hash());
+    let hash = new.hash();
+    let has_new_keys = old.hash() != hash;
     let is_disabled = old.row.is_enabled && !new.row.is_enabled;
     let batch = (
-        consumers::update(organization, &old.row, &new.row),
+        consumers::update(organization, &old.row, &new.row, &freed),
         recorded,
         is_disabled.then(|| notify_disabled(organization, id, app.now())),
+        consumers::free_seats(organization, &new.row, &freed, app.now()),
         consumers::update_keys(organization, &new.row, hash.as_str()),
         tokens::of_consumer(organization, id),
     );
@@ -321,9 +331,11 @@ pub async fn change(
     if !is_changed {
         return Err(Failure::concurrent_change("consumer"));
     }
-    if known != hash {
-        refresh_cached_by_hash(app, &known, None).await;
+    gone.retain(|row| freed.contains(&row.token.uid) || (has_new_keys && row.token.uid == old.row.uid));
+    for row in &mut gone {
+        row.token.revoked_at = Some(app.now());
     }
+    refresh_all_cached(app, gone).await;
     refresh_all_cached(app, tokens).await;
     Ok(ShownConsumer::covered(issuer, new))
 }
@@ -332,7 +344,7 @@ pub async fn change(
 pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> Result<(), Failure> {
     require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
-    let known = if *if_match == IfMatch::Anything { None } else { Some(get(app, organization, id).await?.row) };
+    let known = if *if_match == IfMatch::Anything { None } else { Some(get(app, organization, id).await?.0.row) };
     if let Some(row) = &known {
         if_match.require("consumer", &tag_of(row))?;
     }

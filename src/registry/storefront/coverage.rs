@@ -3,11 +3,10 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::registry::access::issuer::{Issuer, MAX_COMPARED_GRANTS};
 use crate::registry::access::scope::Scope;
-use crate::registry::identity::idempotency::StoredResponse;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::storefront::absent_consumers::absent;
@@ -107,15 +106,4 @@ pub fn own(issuer: &Issuer, rows: Vec<PermissionRow>) -> Result<Vec<PermissionRo
         }
     }
     Ok(own)
-}
-
-/// The answer to a request that made a consumer, as it is given again: without the private key for who is not shown that now.
-pub async fn replayed(app: &App, issuer: &Issuer, stored: StoredResponse) -> Result<StoredResponse, Failure> {
-    let mut body: Value = serde_json::from_str(&stored.body).map_err(Failure::internal)?;
-    let id = body["id"].as_i64().unwrap_or_default();
-    if may_see_keys(issuer) && is_covered(app, issuer, id).await? {
-        return Ok(stored);
-    }
-    body["private_key"] = Value::Null;
-    Ok(StoredResponse { body: body.to_string(), ..stored })
 }

@@ -1,10 +1,12 @@
 //! One consumer for each customer of a shop, by the shop's own id of the customer.
 
+use crate::ports::Stmt;
 use crate::registry::access::issuer::Issuer;
+use crate::registry::identity::idempotency::{self, Answer, DoneRequest, IdempotencyKey, IdempotencyState};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::entity_tag::IfMatch;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::storefront::consumers::{self, ConsumerSpec, Creation, OnKnownCustomer, check_new};
+use crate::registry::storefront::consumers::{self, ConsumerSpec, OnKnownCustomer, check_new};
 use crate::registry::storefront::coverage::{self, ShownConsumer};
 use crate::registry::storefront::entitlements::{self, DraftedEntitlements, ListChange, add, draft};
 use crate::registry::storefront::permission_spec::PermissionSpec;
@@ -40,6 +42,65 @@ pub struct PutCustomer {
     pub is_new: bool,
 }
 
+/// What a new consumer is to be.
+pub struct NewConsumer {
+    /// What it says of the consumer.
+    pub consumer: ConsumerSpec,
+    /// What it is to be granted, if anything.
+    pub entitlements: Option<Vec<PermissionSpec>>,
+    /// What is done when its customer has one.
+    pub on_known: OnKnownCustomer,
+    /// Whether it is refused when nobody could install anything by one of the permissions.
+    pub strict: bool,
+}
+
+/// Makes a consumer in one step with its permissions, unless its customer has one and that matters. That one gets the
+/// permissions when it is to be the answer.
+///
+/// # Errors
+/// `Conflict` when the public key is taken, or when the customer has one and the request is to be refused then; and see
+/// [`idempotency::begin`].
+pub async fn create(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    new: NewConsumer,
+) -> Result<Answer<PutCustomer>, Failure> {
+    check_new(&new.consumer, new.on_known)?;
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => {
+            let names_some = new.entitlements.is_some();
+            return DoneRequest::again(made_before(app, issuer, done.id(), names_some).await);
+        }
+    };
+    let (entitlements, strict) = (new.entitlements.clone(), new.strict);
+    let made = make(app, issuer, new, &|id| claim.keep(id)).await;
+    let known = match claim.release_on_failure(app, made).await? {
+        Made::New(made) => return Ok(Answer::first(*made)),
+        Made::Known(known) => *known,
+    };
+    claim.release(app).await;
+    let (mut permissions, mut warnings) = (None, Vec::new());
+    if let Some(specs) = entitlements {
+        let addition = ListChange { specs, if_match: IfMatch::Anything, strict };
+        let edited = add(app, issuer, known.row.id, addition).await?;
+        (permissions, warnings) = (Some(edited.rows), edited.warnings);
+    }
+    Ok(Answer::first(PutCustomer { consumer: known, permissions, warnings, is_new: false }))
+}
+
+/// The consumer that a request made before, as it is now; with its permissions when the request names some.
+async fn made_before(app: &App, issuer: &Issuer, id: i64, names_some: bool) -> Result<PutCustomer, Failure> {
+    let consumer = coverage::get(app, issuer, id).await?;
+    let (mut permissions, mut warned) = (None, Vec::new());
+    if names_some {
+        let edited = entitlements::unedited(app, issuer, id).await?;
+        (permissions, warned) = (Some(edited.rows), edited.warnings);
+    }
+    Ok(PutCustomer { consumer, permissions, warnings: warned, is_new: true })
+}
+
 /// Makes the consumer of a customer, in one step with its permissions, or changes it and adds to its permissions. Doing it
 /// twice does nothing more.
 pub async fn put(app: &App, issuer: &Issuer, customer_id: &str, spec: CustomerSpec) -> Result<PutCustomer, Failure> {
@@ -58,35 +119,42 @@ pub async fn put(app: &App, issuer: &Issuer, customer_id: &str, spec: CustomerSp
             let detail = "This customer has no consumer yet. Leave `If-Match` out to make it.";
             return Err(Failure::new(Kind::PreconditionFailed, detail));
         }
-        if let Some(made) = make(app, issuer, consumer, entitlements, strict).await? {
-            return Ok(made);
+        let new = NewConsumer { consumer, entitlements, on_known: OnKnownCustomer::Return, strict };
+        check_new(&new.consumer, new.on_known)?;
+        if let Made::New(made) = make(app, issuer, new, &|_| None).await? {
+            return Ok(*made);
         }
     }
     Err(Failure::concurrent_change("customer"))
 }
 
-/// Makes it; `None` when the customer has one meanwhile.
+/// What came of making a consumer.
+enum Made {
+    /// It was made.
+    New(Box<PutCustomer>),
+    /// Its customer has this one.
+    Known(Box<ShownConsumer>),
+}
+
+/// Makes a consumer; `keep` says what goes into the same batch.
 async fn make(
     app: &App,
     issuer: &Issuer,
-    spec: ConsumerSpec,
-    entitlements: Option<Vec<PermissionSpec>>,
-    strict: bool,
-) -> Result<Option<PutCustomer>, Failure> {
-    check_new(&spec, OnKnownCustomer::Return)?;
+    new: NewConsumer,
+    keep: &(dyn Fn(i64) -> Option<Stmt> + Send + Sync),
+) -> Result<Made, Failure> {
+    let NewConsumer { consumer: spec, entitlements, on_known, strict } = new;
     let names_some = entitlements.is_some();
     let consumer = consumers::draft(app, spec).await?;
     let id = consumer.row.id;
     let DraftedEntitlements { permissions, warnings } =
         draft(app, issuer, id, entitlements.unwrap_or_default(), strict).await?;
-    match consumers::create(app, issuer, &consumer, OnKnownCustomer::Return, &permissions, None).await? {
-        Creation::Known(_) => Ok(None),
-        Creation::Made => {
-            let permissions = if names_some { Some(entitlements::list(app, issuer, id).await?) } else { None };
-            let consumer = ShownConsumer::covered(issuer, consumer);
-            Ok(Some(PutCustomer { consumer, permissions, warnings, is_new: true }))
-        }
+    if let Some(known) = consumers::insert(app, issuer, &consumer, on_known, &permissions, keep(id)).await? {
+        return Ok(Made::Known(Box::new(known)));
     }
+    let permissions = if names_some { Some(entitlements::list(app, issuer, id).await?) } else { None };
+    let consumer = ShownConsumer::covered(issuer, consumer);
+    Ok(Made::New(Box::new(PutCustomer { consumer, permissions, warnings, is_new: true })))
 }
 
 async fn change(app: &App, issuer: &Issuer, known: ConsumerRow, spec: CustomerSpec) -> Result<PutCustomer, Failure> {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::registry::access::issuer::Issuer;
+use crate::registry::identity::idempotency::{self, Answer, DoneRequest, IdempotencyKey, IdempotencyState};
 use crate::registry::identity::tokens::spec::MAX_GRANTS;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::entity_tag::IfMatch;
@@ -10,10 +11,11 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::coverage::own;
-use crate::registry::storefront::permission_edits::{Edit, EditOrder, Edited, check, edit, tag_of};
+use crate::registry::storefront::permission_edits::{Edit, EditOrder, Edited, Keep, check, edit, nothing_kept, tag_of};
 use crate::registry::storefront::permission_spec::{PermissionSpec, StatedPermission, named_by, names};
 use crate::registry::storefront::permission_warnings::{Warning, warnings};
 use crate::store::Update;
+use crate::store::access::tokens::GrantRow;
 use crate::store::storefront::consumers::by_id as consumer_by_id;
 use crate::store::storefront::entitlements::{self, Entitlement, PermissionRow};
 use crate::store::storefront::permission_edits::WrittenPermission;
@@ -107,12 +109,51 @@ pub async fn set(app: &App, issuer: &Issuer, consumer_id: i64, change: ListChang
 /// Adds permissions to a consumer's: one of the same package, constraint and order is extended, and none is shortened, so
 /// that doing it twice does nothing more.
 pub async fn add(app: &App, issuer: &Issuer, consumer_id: i64, change: ListChange) -> Result<Edited, Failure> {
+    add_and_keep(app, issuer, consumer_id, change, &nothing_kept).await
+}
+
+/// The same for a request with a key.
+pub async fn add_for_key(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    consumer_id: i64,
+    change: ListChange,
+) -> Result<Answer<Edited>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(unedited(app, issuer, done.id()).await),
+    };
+    let keep = |_: &Edit| claim.keep(consumer_id);
+    let added = add_and_keep(app, issuer, consumer_id, change, &keep).await;
+    let edited = claim.release_on_failure(app, added).await?;
+    if edited.edit.is_empty() {
+        claim.release(app).await;
+    }
+    Ok(Answer::first(edited))
+}
+
+/// A consumer's permissions as they are, with what is to be said of them.
+pub async fn unedited(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<Edited, Failure> {
+    let rows = list(app, issuer, consumer_id).await?;
+    let grants: Vec<GrantRow> = rows.iter().map(|row| row.grant().clone()).collect();
+    let warnings = warnings(app, issuer.organization(), &grants).await?;
+    Ok(Edited { rows, edit: Edit::default(), removed: Vec::new(), warnings })
+}
+
+async fn add_and_keep(
+    app: &App,
+    issuer: &Issuer,
+    consumer_id: i64,
+    change: ListChange,
+    keep: &Keep<'_>,
+) -> Result<Edited, Failure> {
     let stated = check_list(app, issuer, Some(consumer_id), "", change.specs).await?;
     let plan = |rows: &[PermissionRow]| {
         change.if_match.require("list of permissions", &tag_of(rows))?;
         Ok(addition(consumer_id, rows, &stated))
     };
-    let order = order("entitlements.added", &consumer_id, change.strict);
+    let order = EditOrder { keep, ..order("entitlements.added", &consumer_id, change.strict) };
     let edited = edit(app, issuer, &order, &plan).await?;
     match edited {
         Some(edited) => Ok(edited),
@@ -136,6 +177,9 @@ pub async fn draft(
     specs: Vec<PermissionSpec>,
     strict: bool,
 ) -> Result<DraftedEntitlements, Failure> {
+    if specs.is_empty() {
+        return Ok(DraftedEntitlements { permissions: Vec::new(), warnings: Vec::new() });
+    }
     let stated = check_list(app, issuer, None, "entitlements", specs).await?;
     let edit = addition(consumer_id, &[], &stated);
     check(issuer, &[consumer_id], &[], false, &edit)?;
@@ -148,7 +192,8 @@ pub async fn draft(
 
 fn order<'a>(action: &'static str, consumer_id: &'a i64, strict: bool) -> EditOrder<'a> {
     let target = consumer_id.to_string();
-    EditOrder { action, target, consumers: std::slice::from_ref(consumer_id), strict, is_carried_out: true }
+    let consumers = std::slice::from_ref(consumer_id);
+    EditOrder { action, target, consumers, strict, is_carried_out: true, keep: &nothing_kept }
 }
 
 /// The edit after which a consumer has just what is stated, of what is somebody's to change. Each permission that is

@@ -6,7 +6,7 @@ use crate::registry::access::issuer::Issuer;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::validation::FieldErrors;
-use crate::registry::storefront::permission_edits::{Edit, EditOrder, Edited, edit};
+use crate::registry::storefront::permission_edits::{Edit, EditOrder, Edited, edit, nothing_kept};
 use crate::registry::storefront::permission_lists::{Portion, portion};
 use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::store::Update;
@@ -68,7 +68,8 @@ async fn edit_order(
     if consumers.is_empty() {
         return Ok(None);
     }
-    let order = EditOrder { action, target: order_id.to_owned(), consumers: &consumers, strict, is_carried_out: true };
+    let target = order_id.to_owned();
+    let order = EditOrder { action, target, consumers: &consumers, strict, is_carried_out: true, keep: &nothing_kept };
     edit(app, issuer, &order, plan).await
 }
 

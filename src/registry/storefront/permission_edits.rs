@@ -59,7 +59,8 @@ impl Edit {
         self.written.push(WrittenPermission { id: None, consumer_id, entitlement });
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.written.is_empty()
     }
 
@@ -108,6 +109,14 @@ impl Edit {
     }
 }
 
+/// What makes the statement that keeps what an edit did for a request with a key, if it has one.
+pub type Keep<'a> = dyn Fn(&Edit) -> Option<Stmt> + Send + Sync + 'a;
+
+/// Of a request that has no key.
+pub fn nothing_kept(_: &Edit) -> Option<Stmt> {
+    None
+}
+
 /// What an edit is for.
 pub struct EditOrder<'a> {
     /// For the audit log: `permission.created`.
@@ -120,6 +129,8 @@ pub struct EditOrder<'a> {
     pub strict: bool,
     /// Whether it is carried out; otherwise only said.
     pub is_carried_out: bool,
+    /// What is kept of it behind the note.
+    pub keep: &'a Keep<'a>,
 }
 
 /// What came of an edit.
@@ -268,6 +279,7 @@ async fn carry_out(
     writes.extend(edits::insert(organization, &added, now));
     writes.push(edits::date_consumers(organization, order.consumers, now));
     writes.push(noted);
+    writes.extend((order.keep)(edit));
     let batch = (writes, of_consumers(organization, &ids), tokens::of_consumers(organization, &ids));
     let (_, rows, tokens) = app.ports.database.ask(batch).await?;
     refresh_all_cached(app, tokens).await;

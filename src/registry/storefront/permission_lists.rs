@@ -3,11 +3,11 @@
 use crate::registry::access::issuer::{Issuer, MAX_COMPARED_GRANTS};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
-use crate::store::Page;
 use crate::store::storefront::entitlements::PermissionRow;
 use crate::store::storefront::permission_lists::{
     self as lists, CoveredGrants, GrantKind, MatchedConsumer, PermissionFilter,
 };
+use crate::store::{KeysetPage, KeysetRows, Page};
 
 /// Most tokens of the consumers that one request changes: each is one or two deletions in KV, of the 1,000 calls that a request
 /// may make.
@@ -37,16 +37,19 @@ async fn covered(app: &App, issuer: &Issuer) -> Result<Option<CoveredGrants>, Fa
     Ok(Some(CoveredGrants { wide, exact: issuer.covered(exact)? }))
 }
 
-/// A page of the permissions that are somebody's to read and that a filter lets through, the oldest first, and how many there
-/// are in all.
+/// A page of the permissions that are somebody's to read and that a filter lets through, the oldest first.
 pub async fn list(
     app: &App,
     issuer: &Issuer,
     filter: &PermissionFilter<'_>,
-    page: Page,
-) -> Result<(Vec<PermissionRow>, i64), Failure> {
+    page: KeysetPage,
+) -> Result<KeysetRows<PermissionRow>, Failure> {
     let covered = covered(app, issuer).await?;
-    Ok(app.ports.database.ask(lists::page(issuer.organization(), filter, covered.as_ref(), page)).await?)
+    let KeysetPage { limit, offset, after } = page;
+    let behind = PermissionFilter { after: after.unwrap_or_default(), ..*filter };
+    let lists = |filter| lists::page(issuer.organization(), filter, covered.as_ref(), Page { limit, offset });
+    let (rows, total) = app.ports.database.ask((lists(&behind).0, lists(filter).1)).await?;
+    Ok(KeysetRows::whole(rows, total))
 }
 
 /// Consumers that one request can change.

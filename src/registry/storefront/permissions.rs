@@ -2,16 +2,20 @@
 //! their versions; the access decision is `access`'s, as for tokens.
 
 use crate::registry::access::issuer::Issuer;
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::entity_tag::{EntityTag, IfMatch};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent_in_body;
 use crate::registry::storefront::coverage::own;
-use crate::registry::storefront::permission_edits::{Edit, EditOrder, edit, taken};
+use crate::registry::storefront::permission_edits::{Edit, EditOrder, edit, nothing_kept, taken};
 use crate::registry::storefront::permission_spec::{PermissionSpec, named_by, names};
-use crate::registry::storefront::permission_warnings::Warning;
+use crate::registry::storefront::permission_warnings::{Warning, warnings};
 use crate::store::storefront::entitlements::{self, PermissionRow};
+use crate::store::storefront::permission_edits::keep_latest;
 
 fn no_permission() -> Failure {
     Failure::not_found("Permission")
@@ -31,15 +35,38 @@ pub fn tag_of(row: &PermissionRow) -> EntityTag {
 }
 
 fn order<'a>(action: &'static str, consumers: &'a [i64], target: i64, strict: bool) -> EditOrder<'a> {
-    EditOrder { action, target: target.to_string(), consumers, strict, is_carried_out: true }
+    EditOrder { action, target: target.to_string(), consumers, strict, is_carried_out: true, keep: &nothing_kept }
 }
 
 /// Grants something to a consumer.
 pub async fn grant(
     app: &App,
     issuer: &Issuer,
+    key: Option<IdempotencyKey>,
     spec: PermissionSpec,
     strict: bool,
+) -> Result<Answer<WarnedPermission>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(granted_before(app, issuer, done.id()).await),
+    };
+    let granted = grant_once(app, issuer, spec, strict, &claim).await;
+    claim.release_on_failure(app, granted).await.map(Answer::first)
+}
+
+/// A permission that was given before, as it is now.
+async fn granted_before(app: &App, issuer: &Issuer, id: i64) -> Result<WarnedPermission, Failure> {
+    let row = get(app, issuer, id).await?;
+    let warnings = warnings(app, issuer.organization(), std::slice::from_ref(row.grant())).await?;
+    Ok(WarnedPermission { row, warnings })
+}
+
+async fn grant_once(
+    app: &App,
+    issuer: &Issuer,
+    spec: PermissionSpec,
+    strict: bool,
+    claim: &IdempotencyClaim,
 ) -> Result<WarnedPermission, Failure> {
     let organization = issuer.organization();
     let consumer_id = spec.consumer_id.ok_or_else(|| Failure::invalid_field("consumer_id", "is required"))?;
@@ -57,7 +84,8 @@ pub async fn grant(
         Ok(edit)
     };
     let consumers = [consumer_id];
-    let order = order("permission.created", &consumers, consumer_id, strict);
+    let keep = |_: &Edit| claim.keep_with(|request| keep_latest(organization, request, consumer_id));
+    let order = EditOrder { keep: &keep, ..order("permission.created", &consumers, consumer_id, strict) };
     let Some(edited) = edit(app, issuer, &order, &plan).await? else {
         return Err(absent_in_body(app, organization, consumer_id).await);
     };

@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Stmt};
 use crate::registry::access::actor::Actor;
+use crate::registry::access::issuer::Issuer;
 use crate::registry::access::view::View;
+use crate::registry::identity::idempotency::{
+    self, Answer, DoneRequest, IdempotencyClaim, IdempotencyKey, IdempotencyState,
+};
 use crate::registry::identity::tokens::spec::is_of_names;
 use crate::registry::kernel::address_policy::{ForbiddenUrl, check_url};
 use crate::registry::kernel::app::App;
@@ -189,17 +193,46 @@ pub async fn get(app: &App, view: &View, uid: &str) -> Result<WebhookRow, Failur
     app.ports.database.ask(webhooks::by_uid(view.organization(), uid)).await?.ok_or_else(absent)
 }
 
-/// A webhook that was just made.
+/// A webhook that was made.
 pub struct CreatedWebhook {
     /// As stored.
     pub row: WebhookRow,
-    /// What signs.
-    pub secret: String,
+    /// What signs, unless that is another secret by now.
+    pub secret: Option<String>,
 }
 
 /// Makes a webhook; its secret is in the answer and nowhere else.
-pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<CreatedWebhook, Failure> {
+pub async fn create(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    spec: WebhookSpec,
+) -> Result<Answer<CreatedWebhook>, Failure> {
     spec.check(app, true)?;
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(made_before(app, &issuer.by, &done).await),
+    };
+    let made = create_once(app, &issuer.by, spec, &claim).await;
+    claim.release_on_failure(app, made).await.map(Answer::first)
+}
+
+/// The webhook that a request made before. Its secret is shown while it is the one that signs.
+async fn made_before(app: &App, by: &Actor, done: &DoneRequest) -> Result<CreatedWebhook, Failure> {
+    let uid = done.uid();
+    let look = (webhooks::by_uid(by.organization(), uid), webhooks::sealed_secret(by.organization(), uid));
+    let (row, sealed) = app.ports.database.ask(look).await?;
+    let (row, sealed) = row.zip(sealed).ok_or_else(absent)?;
+    let opened = app.config.keyring.open(&seal_row(uid), &sealed.secret).map_err(Failure::internal_with_detail)?;
+    Ok(CreatedWebhook { row, secret: Some(opened).filter(|opened| done.secret() == Some(opened)) })
+}
+
+async fn create_once(
+    app: &App,
+    by: &Actor,
+    spec: WebhookSpec,
+    claim: &IdempotencyClaim,
+) -> Result<CreatedWebhook, Failure> {
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let noted = note(app, by, "webhook.created", &uid, spec.details())?;
@@ -222,13 +255,14 @@ pub async fn create(app: &App, by: &Actor, spec: WebhookSpec) -> Result<CreatedW
         created_at: now,
         updated_at: now,
     };
-    let batch = (webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted);
-    let (is_made, ()) = app.ports.database.ask(batch).await.map_err(taken)?;
+    let keep = claim.keep_secret(app, row.uid.as_str(), &secret)?;
+    let batch = (webhooks::insert(by.organization(), &row, &sealed, MAX_WEBHOOKS), noted, keep);
+    let (is_made, ..) = app.ports.database.ask(batch).await.map_err(taken)?;
     if !is_made {
         let detail = format!("There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete some of them first.");
         return Err(Failure::new(Kind::Conflict, detail));
     }
-    Ok(CreatedWebhook { row, secret })
+    Ok(CreatedWebhook { row, secret: Some(secret) })
 }
 
 /// Changes what the request names, and nothing else.
@@ -266,32 +300,65 @@ pub async fn log(app: &App, view: &View, uid: &str, page: Page) -> Result<(Vec<D
 }
 
 /// Has a webhook told that it is being tried.
-pub async fn ping(app: &App, by: &Actor, uid: &str) -> Result<DeliveryRow, Failure> {
-    let noted = note(app, by, "webhook.tested", uid, json!({}))?;
-    notify(app, by, uid, deliveries::ping(by.organization(), uid, app.now()), noted, None).await
+pub async fn ping(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    uid: &str,
+) -> Result<Answer<DeliveryRow>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(delivery(app, &issuer.by, uid, done.id()).await),
+    };
+    let noted = note(app, &issuer.by, "webhook.tested", uid, json!({}))?;
+    let write = deliveries::ping(issuer.organization(), uid, app.now());
+    let written = notify(app, &issuer.by, uid, (write, claim.keep_inserted()), noted, None).await;
+    claim.release_on_failure(app, written).await.map(Answer::first)
 }
 
 /// Has a delivery sent again, with its id, whatever became of it.
-pub async fn redeliver(app: &App, by: &Actor, uid: &str, id: i64) -> Result<DeliveryRow, Failure> {
-    let noted = note(app, by, "webhook.redelivered", uid, json!({ "delivery": id }))?;
-    notify(app, by, uid, deliveries::redeliver(by.organization(), uid, id, app.now()), noted, Some(id)).await
+pub async fn redeliver(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    uid: &str,
+    id: i64,
+) -> Result<Answer<DeliveryRow>, Failure> {
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(delivery(app, &issuer.by, uid, done.id()).await),
+    };
+    let noted = note(app, &issuer.by, "webhook.redelivered", uid, json!({ "delivery": id }))?;
+    let write = deliveries::redeliver(issuer.organization(), uid, id, app.now());
+    let written = notify(app, &issuer.by, uid, (write, claim.keep(id)), noted, Some(id)).await;
+    claim.release_on_failure(app, written).await.map(Answer::first)
+}
+
+fn no_delivery() -> Failure {
+    Failure::not_found("Delivery")
+}
+
+/// One delivery of a webhook.
+async fn delivery(app: &App, by: &Actor, uid: &str, id: i64) -> Result<DeliveryRow, Failure> {
+    let found = app.ports.database.ask(deliveries::by_id(by.organization(), uid, Some(id))).await?;
+    found.ok_or_else(no_delivery)
 }
 
 async fn notify(
     app: &App,
     by: &Actor,
     uid: &str,
-    write: Query<Option<DeliveryId>>,
+    write: (Query<Option<DeliveryId>>, Option<Stmt>),
     noted: Stmt,
     id: Option<i64>,
 ) -> Result<DeliveryRow, Failure> {
     let organization = by.organization();
     let batch = (write, noted, webhooks::by_uid(organization, uid), deliveries::by_id(organization, uid, id));
-    let (written, (), webhook, row) = app.ports.database.ask(batch).await?;
+    let ((written, _), (), webhook, row) = app.ports.database.ask(batch).await?;
     if !webhook.ok_or_else(absent)?.is_enabled {
         return Err(Failure::new(Kind::Conflict, "This webhook is disabled. Set its `status` to 1 first."));
     }
-    let row = row.ok_or_else(|| Failure::not_found("Delivery"))?;
+    let row = row.ok_or_else(no_delivery)?;
     app.enqueue_all(&jobs(written), std::time::Duration::ZERO).await;
     Ok(row)
 }

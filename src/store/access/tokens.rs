@@ -54,8 +54,10 @@ pub struct TokenRow {
 
 macro_rules! columns_but_expiry {
     () => {
-        "id, uid, organization_id, description, scopes, rate_limit_max, metadata, created_at, last_used_at, revoked_at,
-         revision, consumer_id,
+        "id, uid, organization_id, description, scopes, metadata, created_at, last_used_at, revoked_at, revision,
+         consumer_id,
+         coalesce(rate_limit_max, (SELECT c.rate_limit_max FROM consumers c WHERE c.id = tokens.consumer_id))
+             AS rate_limit_max,
          EXISTS (SELECT 1 FROM consumers c WHERE c.id = tokens.consumer_id AND c.is_enabled = 0) AS is_disabled,
          (SELECT s.value FROM settings s
            WHERE s.organization_id = tokens.organization_id AND s.key = 'rate_limits') AS rate_limits,

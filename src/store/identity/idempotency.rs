@@ -1,4 +1,4 @@
-//! `idempotency_keys` and `idempotency_answers`: requests that may be repeated, and what was answered.
+//! `idempotency_keys` and `idempotency_results`: requests that may be repeated, and what they did.
 
 use serde::Deserialize;
 
@@ -29,10 +29,10 @@ pub struct KeyRow {
     pub uid: String,
     /// SHA-256 of that request.
     pub request_hash: String,
-    /// The answer's status, when there is one.
-    pub status: Option<u16>,
-    /// Its body, sealed.
-    pub body: Option<String>,
+    /// What it did, when it is done: JSON.
+    pub result: Option<String>,
+    /// What was shown once, sealed.
+    pub secret: Option<String>,
 }
 
 // Across organizations: a key belongs to its caller.
@@ -41,7 +41,7 @@ pub struct KeyRow {
 pub async fn claim(db: &dyn Database, new: NewKey<'_>) -> Result<Option<KeyRow>, DatabaseError> {
     let clean = Stmt::new(
         "DELETE FROM idempotency_keys WHERE key_hash = ?1 AND (expires_at <= ?2 OR (lease_until <= ?2
-            AND NOT EXISTS (SELECT 1 FROM idempotency_answers a WHERE a.key_uid = idempotency_keys.uid)))",
+            AND NOT EXISTS (SELECT 1 FROM idempotency_results r WHERE r.key_uid = idempotency_keys.uid)))",
         [new.key_hash.into(), new.now.into()],
     );
     let insert = Stmt::new(
@@ -50,34 +50,43 @@ pub async fn claim(db: &dyn Database, new: NewKey<'_>) -> Result<Option<KeyRow>,
         [new.uid.into(), new.key_hash.into(), new.request_hash.into(), new.lease_until.into(), new.expires_at.into()],
     );
     let holder = Query::one(
-        "SELECT k.uid, k.request_hash, a.status, a.body FROM idempotency_keys k
-           LEFT JOIN idempotency_answers a ON a.key_uid = k.uid WHERE k.key_hash = ?1",
+        "SELECT k.uid, k.request_hash, r.result, r.secret FROM idempotency_keys k
+           LEFT JOIN idempotency_results r ON r.key_uid = k.uid WHERE k.key_hash = ?1",
         [new.key_hash.into()],
     );
     let ((), (), holder) = db.ask((clean, insert, holder)).await?;
     Ok(holder)
 }
 
-/// The statement that keeps the answer to a claimed request if the statement right before it in the batch has changed a
-/// row, as the one that notes a change does. It fails, and its batch with it, when the claim is lost.
-pub fn store_response(uid: &str, status: u16, body: String) -> Stmt {
+/// The statement that keeps what a claimed request did (JSON, and a sealed secret) if the statement right before it in the
+/// batch has changed a row, as the change itself and the one that notes it do. It fails, and its batch with it, when the claim
+/// is lost.
+pub fn keep(uid: &str, result: String, secret: Option<String>) -> Stmt {
     Stmt::new(
-        "INSERT INTO idempotency_answers (key_uid, status, body) SELECT ?1, ?2, ?3 WHERE changes() > 0",
-        [uid.into(), i64::from(status).into(), body.into()],
+        "INSERT INTO idempotency_results (key_uid, result, secret) SELECT ?1, ?2, ?3 WHERE changes() > 0",
+        [uid.into(), result.into(), secret.into()],
     )
 }
 
-/// Gives a claim up to which nothing was answered.
+/// The same, right behind the statement that makes a row: what identifies it is its primary key.
+pub fn keep_inserted(uid: &str) -> Stmt {
+    Stmt::new(
+        "INSERT INTO idempotency_results (key_uid, result) SELECT ?1, last_insert_rowid() WHERE changes() > 0",
+        [uid.into()],
+    )
+}
+
+/// Gives a claim up with which nothing was done.
 pub async fn release(db: &dyn Database, uid: &str) -> Result<(), DatabaseError> {
     let stmt = Stmt::new(
         "DELETE FROM idempotency_keys WHERE uid = ?1
-            AND NOT EXISTS (SELECT 1 FROM idempotency_answers a WHERE a.key_uid = ?1)",
+            AND NOT EXISTS (SELECT 1 FROM idempotency_results r WHERE r.key_uid = ?1)",
         [uid.into()],
     );
     db.ask(stmt).await
 }
 
-/// The statement that deletes at most 1000 expired keys, with their answers.
+/// The statement that deletes at most 1000 expired keys, with what was done.
 pub fn collect_garbage(now: Millis) -> Stmt {
     Stmt::new(
         "DELETE FROM idempotency_keys
@@ -87,25 +96,29 @@ pub fn collect_garbage(now: Millis) -> Stmt {
     .idempotent()
 }
 
-/// The answers, for whoever re-seals them.
-pub const SEALED: SealedColumn = SealedColumn { name: "idempotency_answers.body", counts, sealed_by, replace };
+/// What was shown once, for whoever re-seals it.
+pub const SEALED: SealedColumn = SealedColumn { name: "idempotency_results.secret", counts, sealed_by, replace };
 
 fn counts() -> Query<Vec<KeyCount>> {
-    Query::all("SELECT substr(body, 4, 8) AS key_id, count(*) AS count FROM idempotency_answers GROUP BY 1", [])
+    Query::all(
+        "SELECT substr(secret, 4, 8) AS key_id, count(*) AS count FROM idempotency_results
+          WHERE secret IS NOT NULL GROUP BY 1",
+        [],
+    )
 }
 
 fn sealed_by(keys: String, limit: i64) -> Query<Vec<SealedRow>> {
     Query::all(
-        "SELECT key_uid AS uid, body AS sealed FROM idempotency_answers
-          WHERE substr(body, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+        "SELECT key_uid AS uid, secret AS sealed FROM idempotency_results
+          WHERE substr(secret, 4, 8) IN (SELECT value FROM json_each(?1)) LIMIT ?2",
         [keys.into(), limit.into()],
     )
 }
 
 fn replace(texts: String) -> Query<Vec<Replaced>> {
     Query::all(
-        "UPDATE idempotency_answers SET body = j.value ->> 'new' FROM json_each(?1) j
-          WHERE key_uid = j.value ->> 'uid' AND body = j.value ->> 'old' RETURNING key_uid",
+        "UPDATE idempotency_results SET secret = j.value ->> 'new' FROM json_each(?1) j
+          WHERE key_uid = j.value ->> 'uid' AND secret = j.value ->> 'old' RETURNING key_uid",
         [texts.into()],
     )
 }

@@ -9,7 +9,7 @@ use crate::ports::{Millis, Stmt};
 use crate::store::access::released::Released;
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::sources::dists::NewArtifact;
-use crate::store::{OrganizationId, Page, Query, flag};
+use crate::store::{KeysetPage, OrganizationId, Query, flag};
 
 /// A package.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,11 +68,11 @@ pub fn package_by_uid(organization: OrganizationId, uid: &str, with_versions: bo
 }
 
 /// A page of the packages by number, without their versions, and how many there are in all.
-pub fn packages(organization: OrganizationId, page: Page) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
+pub fn packages(organization: OrganizationId, page: KeysetPage) -> (Query<Vec<CatalogPackage>>, Query<i64>) {
     (
         Query::all(
-            concat!(packages!(), " ORDER BY p.id LIMIT ?2 OFFSET ?4"),
-            [organization.into(), page.limit.into(), false.into(), page.offset.into()],
+            concat!(packages!(), " AND p.id > ifnull(?5, 0) ORDER BY p.id LIMIT ?2 OFFSET ?4"),
+            [organization.into(), page.limit.into(), false.into(), page.offset.into(), page.after.into()],
         ),
         Query::count("SELECT count(*) AS total FROM packages WHERE organization_id = ?1", [organization.into()]),
     )
@@ -221,6 +221,17 @@ pub fn version_of(organization: OrganizationId, package_id: i64, normalized: &st
     Query::one(
         concat!(versions!(), " AND v.package_id = ?2 AND v.normalized = ?3"),
         [organization.into(), package_id.into(), normalized.into()],
+    )
+}
+
+/// The statement that keeps a version as what a request made, right behind the statement that notes that: what identifies it is
+/// its number. See [`keep`](crate::store::identity::idempotency::keep).
+pub fn keep_version(organization: OrganizationId, request_uid: &str, package_id: i64, normalized: &str) -> Stmt {
+    Stmt::new(
+        "INSERT INTO idempotency_results (key_uid, result)
+         SELECT ?2, v.id FROM versions v JOIN packages p ON p.id = v.package_id AND p.organization_id = ?1
+          WHERE v.package_id = ?3 AND v.normalized = ?4 AND changes() > 0",
+        [organization.into(), request_uid.into(), package_id.into(), normalized.into()],
     )
 }
 

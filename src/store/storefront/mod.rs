@@ -2,6 +2,8 @@
 
 pub mod catalog;
 pub mod consumer_erasure;
+pub mod consumer_imports;
+pub mod consumer_lists;
 pub mod consumer_merges;
 pub mod consumer_statistics;
 pub mod consumers;

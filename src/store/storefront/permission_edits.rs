@@ -83,6 +83,17 @@ pub fn insert(organization: OrganizationId, permissions: &[WrittenPermission], n
     rows(permissions).into_iter().map(statement).collect()
 }
 
+/// The statement that keeps the latest permission of a consumer as what a request made, right behind the statement that notes
+/// that. See [`keep`](crate::store::identity::idempotency::keep).
+pub fn keep_latest(organization: OrganizationId, request_uid: &str, consumer_id: i64) -> Stmt {
+    Stmt::new(
+        "INSERT INTO idempotency_results (key_uid, result)
+         SELECT ?2, g.id FROM grants g JOIN consumers c ON c.id = g.consumer_id AND c.organization_id = ?1
+          WHERE g.id = (SELECT max(id) FROM grants WHERE consumer_id = ?3) AND changes() > 0",
+        [organization.into(), request_uid.into(), consumer_id.into()],
+    )
+}
+
 fn rows(permissions: &[WrittenPermission]) -> Vec<String> {
     json_arguments(permissions.iter().map(|permission| json!(permission)))
 }

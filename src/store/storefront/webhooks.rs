@@ -116,6 +116,18 @@ pub fn by_uid(organization: OrganizationId, uid: &str) -> Query<Option<WebhookRo
     Query::one(concat!(columns!(), " WHERE organization_id = ?1 AND uid = ?2"), [organization.into(), uid.into()])
 }
 
+/// What signs the deliveries of a webhook.
+#[derive(Deserialize)]
+pub struct WebhookSecret {
+    /// Sealed.
+    pub secret: String,
+}
+
+/// Looks the secret of a webhook up.
+pub fn sealed_secret(organization: OrganizationId, uid: &str) -> Query<Option<WebhookSecret>> {
+    Query::one("SELECT secret FROM webhooks WHERE organization_id = ?1 AND uid = ?2", [organization.into(), uid.into()])
+}
+
 /// All webhooks of an organization, the oldest first.
 pub fn all(organization: OrganizationId) -> Query<Vec<WebhookRow>> {
     Query::all(concat!(columns!(), " WHERE organization_id = ?1 ORDER BY id"), [organization.into()])

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a request that is sent again does nothing and is answered like the first.
+//! `Idempotency-Key`: a request that is sent again does nothing and is answered with what the first one did.
 
 use serde_json::{Value, json};
 
@@ -78,20 +78,20 @@ async fn the_secret_lies_sealed_to_its_row_and_is_gone_after_a_day() {
     let token = first.json()["token"].as_str().expect("the token").to_owned();
     let stored = json!([
         registry.database.rows("SELECT * FROM idempotency_keys"),
-        registry.database.rows("SELECT * FROM idempotency_answers"),
+        registry.database.rows("SELECT * FROM idempotency_results"),
     ]);
     let text = stored.to_string();
     assert!(!text.contains(&token) && !text.contains("my-secret-key") && !text.contains("order 1"), "{text}");
     send(&registry, "other").await.expect(201);
     registry.database.execute(
-        "UPDATE idempotency_answers SET body = (SELECT body FROM idempotency_answers ORDER BY key_uid LIMIT 1)",
+        "UPDATE idempotency_results SET secret = (SELECT secret FROM idempotency_results ORDER BY key_uid LIMIT 1)",
     );
     send(&registry, "other").await.expect(500);
     registry.advance_seconds(24 * 3600);
     let anew = send(&registry, "my-secret-key").await.expect(201);
     assert_ne!(anew.json()["token"], json!(token));
     registry.cron().await;
-    assert_eq!((count(&registry, "idempotency_keys"), count(&registry, "idempotency_answers")), (1, 1));
+    assert_eq!((count(&registry, "idempotency_keys"), count(&registry, "idempotency_results")), (1, 1));
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_straggler_whose_claim_was_taken_over_does_nothing() {
 }
 
 #[tokio::test]
-async fn without_an_encryption_key_no_answer_is_kept_and_no_token_made() {
+async fn without_an_encryption_key_no_secret_is_kept_and_no_token_made() {
     let registry = TestRegistry::with(|config| config.keyring = rostrum::registry::kernel::secrets::Keyring::default());
     let reply = send(&registry, "k").await.expect(500);
     assert!(reply.json()["error"].as_str().expect("text").contains("ENCRYPTION_KEY is not set"));

@@ -1,6 +1,7 @@
 //! Tokens, users and their sessions, and requests that are sent again.
 
 mod idempotency;
+mod keyed_operations;
 mod link_issuers;
 mod links;
 mod login;

@@ -58,3 +58,43 @@ async fn what_was_made_in_one_organization_is_not_shown_again_in_another() {
     assert_eq!(token_of(&request(&root).send().await.expect(201)), one);
     assert_eq!(registry.database.rows("SELECT DISTINCT organization_id FROM tokens").len(), 2);
 }
+
+#[tokio::test]
+async fn a_token_is_shown_again_while_it_is_valid_and_never_once_it_has_another_secret() {
+    let registry = TestRegistry::new();
+    let spec = json!({"description": "x"});
+    let request = || keyed(registry.post("/api/tokens").json(&spec), ADMIN);
+    let made = request().send().await.expect(201);
+    let path = format!("/api/tokens/{}", made.id());
+    registry.patch(&path).bearer(ADMIN).json(&json!({"description": "y"})).send().await.expect(200);
+    let renamed = request().send().await.expect(201);
+    assert_eq!((&renamed.json()["description"], token_of(&renamed)), (&json!("y"), token_of(&made)));
+    let rotation = json!({"grace_seconds": 600});
+    let rotate = |key: &str| {
+        registry.post(&format!("{path}/rotate")).bearer(ADMIN).header("idempotency-key", key).json(&rotation)
+    };
+    let second = rotate("1").send().await.expect(200);
+    assert_eq!(rotate("1").send().await.expect(200).body, second.body);
+    assert_eq!(request().send().await.expect(201).json()["token"], json!(null), "the old one works yet, and is old");
+    registry.advance_seconds(600);
+    let later = rotate("1").send().await.expect(200);
+    assert_eq!((token_of(&later), &later.json()["previous_valid_until"]), (token_of(&second), &json!(null)));
+    rotate("2").send().await.expect(200);
+    assert_eq!(rotate("1").send().await.expect(200).json()["token"], json!(null));
+    registry.delete(&path).bearer(ADMIN).send().await.expect(200);
+    let words =
+        "The request with this Idempotency-Key was carried out before, and what it was about is gone: Token not found";
+    assert_eq!(request().send().await.expect(410).json()["error"], words);
+}
+
+#[tokio::test]
+async fn a_token_that_was_given_more_than_who_made_it_holds_is_not_shown_to_them_again() {
+    let registry = TestRegistry::new();
+    let scopes = json!(["packages:read", "tokens:*"]);
+    let (_, shop) = registry.token(&json!({"description": "a shop", "scopes": scopes})).await;
+    let request = || keyed(registry.post("/api/tokens").json(&json!({"description": "x"})), &shop);
+    let made = request().send().await.expect(201);
+    let more = json!({"scopes": ["packages:*"]});
+    registry.patch(&format!("/api/tokens/{}", made.id())).bearer(ADMIN).json(&more).send().await.expect(200);
+    assert!(!request().send().await.expect(403).text().contains(&token_of(&made)));
+}

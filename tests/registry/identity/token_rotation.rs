@@ -132,7 +132,7 @@ async fn of_two_parallel_rotations_one_wins() {
 }
 
 #[tokio::test]
-async fn a_lost_rotation_keeps_no_answer_for_its_key() {
+async fn a_lost_rotation_keeps_no_result_for_its_key() {
     let registry = TestRegistry::new();
     let (id, _) = registry.token(&json!({"description": "a"})).await;
     let path = format!("/api/tokens/{id}/rotate");
@@ -141,7 +141,7 @@ async fn a_lost_rotation_keeps_no_answer_for_its_key() {
     let (won, lost, key) = if one.status == 200 { (one, other, "b") } else { (other, one, "a") };
     won.expect(200);
     lost.expect(409);
-    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM idempotency_answers")[0]["n"], 1);
+    assert_eq!(registry.database.rows("SELECT count(*) AS n FROM idempotency_results")[0]["n"], 1);
     let anew = request(key).await.expect(200);
     assert!(anew.find_header("idempotency-replayed").is_none());
     let again = request(key).await.expect(200);

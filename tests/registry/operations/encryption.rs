@@ -54,7 +54,7 @@ fn key(id: u8, seals: bool, configured: bool, credentials: i64, answers: i64) ->
     json!({
         "id": id_of(id), "seals": seals, "configured": configured,
         "sealed": {
-            "consumers.private_key": 0, "dists.upstream_login": 0, "idempotency_answers.body": answers,
+            "consumers.private_key": 0, "dists.upstream_login": 0, "idempotency_results.secret": answers,
             "repositories.credentials": credentials, "repositories.host_credentials": 0, "users.totp_secret": 0, "webhooks.secret": 0,
         },
     })
@@ -83,7 +83,7 @@ async fn after_a_rotation_the_old_key_is_not_needed_any_more() {
     let details = |texts: i64| json!({"key": id_of(8), "texts": texts}).to_string();
     let expected = [
         json!({"target": "repositories.credentials", "details": details(3)}),
-        json!({"target": "idempotency_answers.body", "details": details(1)}),
+        json!({"target": "idempotency_results.secret", "details": details(1)}),
     ];
     assert_eq!(noted, expected);
 }
@@ -205,7 +205,7 @@ async fn whoever_changes_a_secret_meanwhile_wins() {
     let rows = registry.database.rows("SELECT credentials FROM repositories");
     assert_eq!(rows, [json!({"credentials": "v1.00000000.another"})]);
     let noted = registry.database.rows("SELECT target FROM audit_log WHERE action = 'encryption.rotated'");
-    assert_eq!(noted, [json!({"target": "idempotency_answers.body"})]);
+    assert_eq!(noted, [json!({"target": "idempotency_results.secret"})]);
 }
 
 #[tokio::test]

@@ -7,9 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::kit::extract::update;
 use crate::ports::Millis;
 use crate::registry::access::scope::Permissions;
-use crate::registry::identity::tokens::rotation::Rotation;
 use crate::registry::identity::tokens::spec::{GrantSpec, TokenSpec, prefixes_of};
-use crate::registry::identity::tokens::{Revoked, TokenDraft};
+use crate::registry::identity::tokens::{Revoked, ShownToken};
 use crate::registry::kernel::failure::Failure;
 use crate::store::Update;
 use crate::store::access::tokens::{GrantRow, TokenFilter, TokenRow, TokenStatus};
@@ -203,14 +202,14 @@ impl From<TokenRow> for TokenView {
 pub struct NewTokenView {
     #[serde(flatten)]
     view: TokenView,
-    /// The token itself; shown this once and stored nowhere.
-    token: String,
+    /// The token itself, which nothing else ever shows. A repetition with an `Idempotency-Key` shows it while it is valid, and
+    /// null after a rotation.
+    token: Option<String>,
 }
 
-impl NewTokenView {
-    /// Shows the draft's secret.
-    pub fn new(draft: &TokenDraft) -> Self {
-        Self { token: draft.plain.expose().to_owned(), view: draft.row.clone().into() }
+impl From<ShownToken> for NewTokenView {
+    fn from(shown: ShownToken) -> Self {
+        Self { token: shown.secret, view: shown.row.into() }
     }
 }
 
@@ -245,19 +244,19 @@ pub struct RotationRequest {
 pub struct RotatedTokenView {
     #[serde(flatten)]
     view: TokenView,
-    /// The new secret; shown this once and stored nowhere.
-    token: String,
+    /// The new secret, which nothing else ever shows. A repetition with an `Idempotency-Key` shows it while it is valid, and
+    /// null after another rotation.
+    token: Option<String>,
     /// Unix seconds until which the old secret works; null when it has ended.
     previous_valid_until: Option<i64>,
 }
 
-impl RotatedTokenView {
-    /// Shows the rotation's new secret.
-    pub fn new(rotation: &Rotation) -> Self {
+impl From<ShownToken> for RotatedTokenView {
+    fn from(shown: ShownToken) -> Self {
         Self {
-            token: rotation.plain.expose().to_owned(),
-            view: rotation.row.token.clone().into(),
-            previous_valid_until: rotation.previous_until.map(Millis::seconds),
+            token: shown.secret,
+            view: shown.row.into(),
+            previous_valid_until: shown.previous_until.map(Millis::seconds),
         }
     }
 }

@@ -11,14 +11,13 @@ use body::{
 };
 
 use crate::http::kit::extract::{JsonBody, PathParams, StrictQuery};
-use crate::http::kit::idempotency::{IdempotentJson, first_response, replayed_response, stored_response};
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::paging::{LimitOffset, ListQuery};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{TokensRead, TokensWrite};
 use crate::http::kit::response::{Done, message, ok};
 use crate::registry::access::caller::Subject;
 use crate::registry::access::rate_limit;
-use crate::registry::identity::idempotency::{self, IdempotencyState};
 use crate::registry::identity::tokens::{self, read, rotation};
 use crate::registry::kernel::failure::Failure;
 
@@ -70,32 +69,20 @@ pub async fn delete_tokens(
     post,
     path = "/tokens",
     tag = "tokens",
-    params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and makes no second token")
-    ),
     request_body = TokenRequest,
     responses(
         (status = 201, description = "The token", body = NewTokenView),
-        (status = 403, description = "or what it would pass on"),
-        (status = 409, description = "The key came with another request, or this one is still in progress")
+        (status = 403, description = "or what it would pass on")
     )
 )]
 pub async fn create_token(
     auth: RequestAuth<TokensWrite>,
     body: Result<IdempotentJson<TokenRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = auth.app();
     let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
-    let draft = tokens::draft(app, &issuer, value.into())?;
-    let claim = match idempotency::begin(app, &issuer, key).await? {
-        IdempotencyState::Answered(stored) => return Ok(replayed_response(stored)),
-        IdempotencyState::Claimed(claim) => claim,
-    };
-    let stored = stored_response(StatusCode::CREATED, &NewTokenView::new(&draft))?;
-    let keep = claim.store_response(app, &stored)?;
-    claim.release_on_failure(app, tokens::issue(app, &issuer, &draft, keep).await).await?;
-    Ok(first_response(stored))
+    let answer = tokens::issue(auth.app(), &issuer, key, value.into()).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(NewTokenView::from)))
 }
 
 /// One token.
@@ -146,16 +133,13 @@ pub async fn update_token(
     post,
     path = "/tokens/{id}/rotate",
     tag = "tokens",
-    params(
-        ("id" = String, Path, description = "The token's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Up to 255 characters: with the same key, the same request within a day is answered the same and replaces nothing again")
-    ),
+    params(("id" = String, Path, description = "The token's id")),
     request_body = Option<RotationRequest>,
     responses(
         (status = 200, description = "The token with its new secret", body = RotatedTokenView),
         (status = 403, description = "or this one holds more than it"),
         (status = 404, description = "No such token"),
-        (status = 409, description = "Somebody else changed it at the same time; or the key came with another request, or this one is still in progress")
+        (status = 409, description = "Somebody else changed it at the same time")
     )
 )]
 pub async fn rotate_token(
@@ -163,21 +147,10 @@ pub async fn rotate_token(
     PathParams([id]): PathParams<1>,
     body: Result<IdempotentJson<RotationRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let app = auth.app();
     let issuer = auth.issuer().await?;
     let IdempotentJson { value, key } = body?;
-    let rotation = rotation::draft(app, &issuer, &id, value.grace_seconds).await?;
-    let claim = match idempotency::begin(app, &issuer, key).await? {
-        IdempotencyState::Answered(stored) => {
-            rotation::end_old_secret(app, rotation.row).await;
-            return Ok(replayed_response(stored));
-        }
-        IdempotencyState::Claimed(claim) => claim,
-    };
-    let stored = stored_response(StatusCode::OK, &RotatedTokenView::new(&rotation))?;
-    let keep = claim.store_response(app, &stored)?;
-    claim.release_on_failure(app, rotation::rotate(app, &issuer, &rotation, keep).await).await?;
-    Ok(first_response(stored))
+    let answer = rotation::rotate(auth.app(), &issuer, key, &id, value.grace_seconds).await?;
+    Ok(answered(StatusCode::OK, &answer.map(RotatedTokenView::from)))
 }
 
 /// Revokes a token. It is refused at once where this was done, elsewhere within a minute and a half as a rule.

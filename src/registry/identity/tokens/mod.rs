@@ -19,12 +19,13 @@ use crate::registry::access::grant::everything;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::rights::Rights;
 use crate::registry::access::scope::{Permissions, Scope, names};
+use crate::registry::identity::idempotency::{self, Answer, DoneRequest, IdempotencyKey, IdempotencyState};
 use crate::registry::identity::tokens::spec::TokenSpec;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::ids::new_uid;
-use crate::registry::kernel::secrets::{PlainToken, TokenKind};
+use crate::registry::kernel::secrets::{PlainToken, TokenHash, TokenKind};
 use crate::store::access::tokens::{self, GrantRow, HashedTokenRow, TokenChanges, TokenFilter, TokenHolder, TokenRow};
 use crate::store::identity::revocations;
 use crate::store::{Query, Update};
@@ -50,11 +51,33 @@ pub fn absent() -> Failure {
 }
 
 /// A token that is about to be issued.
-pub struct TokenDraft {
+struct TokenDraft {
     /// The token itself.
-    pub plain: PlainToken,
+    plain: PlainToken,
     /// What will be stored of it, but for the primary key, which is 0 here.
+    row: TokenRow,
+}
+
+/// A token as whoever has asked for its secret is shown it.
+pub struct ShownToken {
+    /// As stored.
     pub row: TokenRow,
+    /// Its secret, unless it has another one by now.
+    pub secret: Option<String>,
+    /// Until when the secret before works, while it does.
+    pub previous_until: Option<Millis>,
+}
+
+impl ShownToken {
+    /// A token that was made or rotated before, as it is now; `secret` is the one that it was given then.
+    pub fn again(row: HashedTokenRow, secret: Option<&str>, now: Millis) -> Self {
+        let is_current = |secret: &&str| TokenHash::of(secret).as_str() == row.hash;
+        Self {
+            secret: secret.filter(is_current).map(str::to_owned),
+            previous_until: row.previous_until.filter(|end| *end > now),
+            row: row.token,
+        }
+    }
 }
 
 /// What a request asks a token to hold.
@@ -69,7 +92,7 @@ fn asked<'s>(
 }
 
 /// Puts a token together; nothing is stored yet.
-pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Failure> {
+fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Failure> {
     if spec.description.is_none() {
         return Err(Failure::invalid_field("description", "is required: say what the token is for"));
     }
@@ -100,8 +123,36 @@ pub fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, 
     Ok(TokenDraft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
 }
 
-/// Issues a token; the plain one is in the draft and nowhere else. `keep` goes into the same batch.
-pub async fn issue(app: &App, issuer: &Issuer, draft: &TokenDraft, keep: Option<Stmt>) -> Result<(), Failure> {
+/// Issues a token; the plain one is in the answer, and kept sealed for a request with a key.
+///
+/// # Errors
+/// See [`idempotency::begin`]; and `Forbidden` for what holds more than its issuer, when the request is repeated too.
+pub async fn issue(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    spec: TokenSpec,
+) -> Result<Answer<ShownToken>, Failure> {
+    let draft = draft(app, issuer, spec)?;
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => return DoneRequest::again(made_before(app, issuer, &done).await),
+    };
+    let keep = claim.keep_secret(app, draft.row.uid.as_str(), draft.plain.expose())?;
+    claim.release_on_failure(app, insert(app, issuer, &draft, keep).await).await?;
+    let secret = Some(draft.plain.expose().to_owned());
+    Ok(Answer::first(ShownToken { row: draft.row, secret, previous_until: None }))
+}
+
+/// The token that a request made before, if it is still the issuer's to hand out.
+async fn made_before(app: &App, issuer: &Issuer, done: &DoneRequest) -> Result<ShownToken, Failure> {
+    let look_up = tokens::by_uid(issuer.by.organization(), done.uid());
+    let row = app.ports.database.ask(look_up).await?.ok_or_else(absent)?;
+    issuer.check_token(&row.token)?;
+    Ok(ShownToken::again(row, done.secret(), app.now()))
+}
+
+async fn insert(app: &App, issuer: &Issuer, draft: &TokenDraft, keep: Option<Stmt>) -> Result<(), Failure> {
     let row = &draft.row;
     let event = AuditEvent {
         action: "token.created",

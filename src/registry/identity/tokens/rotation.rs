@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::ports::{Millis, Stmt};
 use crate::registry::access::credential_cache::{refresh_cached, refresh_cached_by_hash};
 use crate::registry::access::issuer::Issuer;
-use crate::registry::identity::tokens::absent;
+use crate::registry::identity::idempotency::{self, Answer, DoneRequest, IdempotencyKey, IdempotencyState};
+use crate::registry::identity::tokens::{ShownToken, absent};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::failure::Failure;
@@ -18,43 +19,62 @@ use crate::store::access::tokens::{self, HashedTokenRow};
 const MAX_GRACE_SECONDS: i64 = 7 * 24 * 3600;
 
 /// A rotation that has not been carried out.
-pub struct Rotation {
+struct Rotation {
     /// The new secret.
-    pub plain: PlainToken,
+    plain: PlainToken,
     /// The token as it is.
-    pub row: HashedTokenRow,
+    row: HashedTokenRow,
     /// Until when the old secret works, if it does not end at once.
-    pub previous_until: Option<Millis>,
+    previous_until: Option<Millis>,
 }
 
-/// Makes a new secret for a token; nothing is stored yet.
-pub async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) -> Result<Rotation, Failure> {
+/// Until when an old secret works, if it does not end at once.
+pub fn end_of_grace(app: &App, grace_seconds: i64) -> Result<Option<Millis>, Failure> {
     if !(0..=MAX_GRACE_SECONDS).contains(&grace_seconds) {
         let detail = format!("must be between 0 and {MAX_GRACE_SECONDS}, a week");
         return Err(Failure::invalid_field("grace_seconds", detail));
     }
+    let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
+    Ok(Some(app.now().plus(grace)).filter(|_| !grace.is_zero()))
+}
+
+/// Makes a new secret for a token; nothing is stored yet.
+async fn draft(app: &App, issuer: &Issuer, uid: &str, grace_seconds: i64) -> Result<Rotation, Failure> {
+    let previous_until = end_of_grace(app, grace_seconds)?;
     let look_up = tokens::by_uid(issuer.by.organization(), uid);
     let row = app.ports.database.ask(look_up).await?.ok_or_else(absent)?;
     issuer.check_token(&row.token)?;
-    let grace = Duration::from_secs(u64::try_from(grace_seconds).unwrap_or(0));
-    Ok(Rotation {
-        plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?,
-        row,
-        previous_until: Some(app.now().plus(grace)).filter(|_| !grace.is_zero()),
-    })
+    Ok(Rotation { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row, previous_until })
 }
 
-/// Ends the old secret again in the caches, for a request that is repeated: the one that carried the rotation out may have been
-/// cut off before it got there. `row` is the token as it is.
-pub async fn end_old_secret(app: &App, row: HashedTokenRow) {
-    refresh_cached(app, row).await;
-}
-
-/// Carries a rotation out. `keep` goes into the same batch.
+/// Gives a token another secret; the plain one is in the answer, and kept sealed for a request with a key.
 ///
 /// # Errors
-/// [`crate::registry::kernel::failure::Kind::Conflict`] when the token was changed, rotated or revoked since it was looked at.
-pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option<Stmt>) -> Result<(), Failure> {
+/// [`crate::registry::kernel::failure::Kind::Conflict`] when the token was changed, rotated or revoked since it was looked at;
+/// and see [`idempotency::begin`].
+pub async fn rotate(
+    app: &App,
+    issuer: &Issuer,
+    key: Option<IdempotencyKey>,
+    uid: &str,
+    grace_seconds: i64,
+) -> Result<Answer<ShownToken>, Failure> {
+    let rotation = draft(app, issuer, uid, grace_seconds).await?;
+    let claim = match idempotency::begin(app, issuer, key).await? {
+        IdempotencyState::Claimed(claim) => claim,
+        IdempotencyState::Done(done) => {
+            // The request that carried the rotation out may have been cut off before it ended the old secret in the caches.
+            refresh_cached(app, rotation.row.clone()).await;
+            return DoneRequest::again(Ok(ShownToken::again(rotation.row, done.secret(), app.now())));
+        }
+    };
+    let keep = claim.keep_secret(app, uid, rotation.plain.expose())?;
+    claim.release_on_failure(app, carry_out(app, issuer, &rotation, keep).await).await?;
+    let Rotation { plain, row, previous_until } = rotation;
+    Ok(Answer::first(ShownToken { row: row.token, secret: Some(plain.expose().to_owned()), previous_until }))
+}
+
+async fn carry_out(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option<Stmt>) -> Result<(), Failure> {
     let Rotation { plain, row, previous_until } = rotation;
     let event = AuditEvent {
         action: "token.rotated",
@@ -63,8 +83,23 @@ pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Optio
         details: json!({ "previous_until": previous_until }),
     };
     let recorded = issuer.by.record(app, &event)?;
+    replace_secret(app, row, plain, *previous_until, recorded, keep).await
+}
+
+/// Gives a token another secret, in the database and in the caches. `noted` and `keep` go into the same batch.
+///
+/// # Errors
+/// `Conflict` when the token was changed, rotated or revoked since it was looked at.
+pub async fn replace_secret(
+    app: &App,
+    row: &HashedTokenRow,
+    plain: &PlainToken,
+    previous_until: Option<Millis>,
+    noted: Stmt,
+    keep: Option<Stmt>,
+) -> Result<(), Failure> {
     let hash = plain.hash();
-    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), *previous_until, recorded, keep).await? {
+    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), previous_until, noted, keep).await? {
         return Err(Failure::concurrent_change("token"));
     }
     if let Some(older) = &row.previous_hash {
@@ -73,7 +108,7 @@ pub async fn rotate(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Optio
     let now_known = HashedTokenRow {
         hash: hash.as_str().to_owned(),
         previous_hash: Some(row.hash.clone()),
-        previous_until: *previous_until,
+        previous_until,
         token: row.token.clone(),
     };
     refresh_cached(app, now_known).await;

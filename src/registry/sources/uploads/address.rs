@@ -2,7 +2,7 @@
 
 use composer::{NormalizedVersion, PackageName, PrettyVersion, check_requirable, normalize_name};
 
-use crate::ports::Millis;
+use crate::ports::{Millis, Stmt};
 use crate::registry::access::view::View;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::packages::released::check_stated;
@@ -20,6 +20,8 @@ pub struct UploadAddress {
     pub security_fix: Option<bool>,
     /// When it was released; `None` leaves that as it is: it is when it is shown, unless its row states a date.
     pub released_at: Option<Millis>,
+    /// A statement that belongs right behind the one that notes the upload.
+    pub keep: Option<Stmt>,
 }
 
 impl UploadAddress {
@@ -36,7 +38,7 @@ impl UploadAddress {
             return Err(Failure::new(Kind::Forbidden, message));
         }
         let pretty = version.into();
-        Ok(Self { name, pretty, version: normalized, hidden: None, security_fix: None, released_at: None })
+        Ok(Self { name, pretty, version: normalized, hidden: None, security_fix: None, released_at: None, keep: None })
     }
 
     /// The same of a version that was released at a moment which whoever publishes it states.

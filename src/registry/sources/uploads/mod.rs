@@ -431,6 +431,7 @@ impl Publisher<'_> {
             }),
         };
         let mut changes = vec![self.by.record(self.app, &event)?];
+        changes.extend(self.address.keep.clone());
         changes.extend(self.address.hidden.map(|hidden| hide(organization, package, &normalized, hidden, now)));
         changes.extend(
             self.address

@@ -26,6 +26,39 @@ fn named(operation: &'static str, body: Value, theirs: &[&str], nothing: &[&str]
     Named { operation, body, theirs: owned(theirs), nothing: owned(nothing) }
 }
 
+/// The operations that name a consumer, a permission, or what hangs on them.
+fn consumer_operations(of: &OrganizationFixture) -> Vec<Named> {
+    let none = Value::Null;
+    let by_number = |operation, body, id: &str| named(operation, body, &[id], &[NO_NUMBER]);
+    vec![
+        by_number("get_consumer", none.clone(), &of.consumer),
+        by_number("update_consumer", json!({"status": 0}), &of.consumer),
+        by_number("replace_consumer", json!({"status": 0}), &of.consumer),
+        by_number("list_entitlements", none.clone(), &of.consumer),
+        by_number("set_entitlements", json!([]), &of.consumer),
+        by_number("add_entitlements", json!([]), &of.consumer),
+        by_number("get_instructions", none.clone(), &of.consumer),
+        by_number("list_consumer_packages", none.clone(), &of.consumer),
+        by_number("list_consumer_statistics", none.clone(), &of.consumer),
+        by_number("export_consumer", none.clone(), &of.consumer),
+        by_number("list_consumer_tokens", none.clone(), &of.consumer),
+        by_number("create_consumer_token", json!({"description": "x"}), &of.consumer),
+        named("update_consumer_token", json!({"description": "x"}), &[&of.consumer, &of.seat], &[NO_NUMBER, NO_UID]),
+        named("rotate_consumer_token", json!({}), &[&of.consumer, &of.seat], &[NO_NUMBER, NO_UID]),
+        by_number("rotate_keys", json!({}), &of.consumer),
+        named("delete_consumer_token", none.clone(), &[&of.consumer, &of.seat], &[NO_NUMBER, NO_UID]),
+        named("list_consumer_permissions", none.clone(), &[&of.consumer, &of.sold_package], &[NO_NUMBER, NO_NUMBER]),
+        named("list_permissions", none.clone(), &[&of.consumer, &of.sold_package], &[NO_NUMBER, NO_NUMBER]),
+        by_number("merge_consumers", json!({"consumer_id": 9_000_001}), &of.consumer),
+        by_number("delete_consumer", none.clone(), &of.consumer),
+        named("list_consumers_by_email", none.clone(), &[&of.email], &["nobody@nowhere.example"]),
+        by_number("get_permission", none.clone(), &of.permission),
+        by_number("update_permission", json!({"version": "1.*"}), &of.permission),
+        by_number("replace_permission", json!({"version": "1.*"}), &of.permission),
+        by_number("delete_permission", none.clone(), &of.permission),
+    ]
+}
+
 /// Every operation of the document that names something in its path.
 fn operations(of: &OrganizationFixture) -> Vec<Named> {
     let none = Value::Null;
@@ -63,31 +96,10 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
         by_uid("test_webhook", none.clone(), &of.webhook),
         by_uid("delete_webhook", none.clone(), &of.webhook),
         named("redeliver", none.clone(), &[&of.webhook, &of.delivery], &[NO_UID, NO_NUMBER]),
-        by_number("get_consumer", none.clone(), &of.consumer),
-        by_number("update_consumer", json!({"status": 0}), &of.consumer),
-        by_number("replace_consumer", json!({"status": 0}), &of.consumer),
-        by_number("list_entitlements", none.clone(), &of.consumer),
-        by_number("set_entitlements", json!([]), &of.consumer),
-        by_number("add_entitlements", json!([]), &of.consumer),
-        by_number("get_instructions", none.clone(), &of.consumer),
-        by_number("list_consumer_packages", none.clone(), &of.consumer),
-        by_number("list_consumer_statistics", none.clone(), &of.consumer),
-        by_number("export_consumer", none.clone(), &of.consumer),
-        by_number("list_consumer_tokens", none.clone(), &of.consumer),
-        by_number("create_consumer_token", json!({"description": "x"}), &of.consumer),
-        named("delete_consumer_token", none.clone(), &[&of.consumer, &of.seat], &[NO_NUMBER, NO_UID]),
-        named("list_consumer_permissions", none.clone(), &[&of.consumer, &of.sold_package], &[NO_NUMBER, NO_NUMBER]),
-        named("list_permissions", none.clone(), &[&of.consumer, &of.sold_package], &[NO_NUMBER, NO_NUMBER]),
-        by_number("merge_consumers", json!({"consumer_id": 9_000_001}), &of.consumer),
-        by_number("delete_consumer", none.clone(), &of.consumer),
-        named("list_consumers_by_email", none.clone(), &[&of.email], &["nobody@nowhere.example"]),
-        by_number("get_permission", none.clone(), &of.permission),
-        by_number("update_permission", json!({"version": "1.*"}), &of.permission),
-        by_number("replace_permission", json!({"version": "1.*"}), &of.permission),
-        by_number("delete_permission", none.clone(), &of.permission),
         by_number("get_storefront_package", none.clone(), &of.sold_package),
         by_number("update_storefront_package", json!({"status": 0}), &of.sold_package),
         by_number("replace_storefront_package", json!({"status": 0}), &of.sold_package),
+        by_number("list_installs", none.clone(), &of.sold_package),
         by_number("list_storefront_versions", none.clone(), &of.sold_package),
         by_number("create_storefront_version", json!({"name": "9.0.0"}), &of.sold_package),
         by_number("list_storefront_advisories", none.clone(), &of.sold_package),
@@ -104,6 +116,7 @@ fn operations(of: &OrganizationFixture) -> Vec<Named> {
         named("list_providers", none.clone(), &[vendor, &file], &["vendor", "absent.json"]),
         named("list_platform_providers", none.clone(), &[&file], &["absent.json"]),
     ];
+    all.extend(consumer_operations(of));
     for (operation, body) in [
         ("get_package", none.clone()),
         ("update_package", json!({"abandoned": true})),
