@@ -466,6 +466,7 @@ CREATE INDEX audit_log_of_permissions ON audit_log (organization_id, id)
 CREATE INDEX audit_log_with_address ON audit_log (at) WHERE address IS NOT NULL;
 
 CREATE INDEX consumer_networks_by_day ON consumer_networks (day);
+
 CREATE INDEX consumers_by_change ON consumers (organization_id, updated_at, id);
 
 CREATE INDEX consumers_by_customer ON consumers (organization_id, customer_id, id) WHERE customer_id IS NOT NULL;
