@@ -177,6 +177,35 @@ async fn what_is_visible_is_found_out_once_for_a_revision_and_the_grants_on_it()
 }
 
 #[tokio::test]
+async fn the_versions_of_a_thousand_packages_or_of_a_mebibyte_of_indexes_are_read_at_once() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    registry.database.execute(
+        r#"INSERT INTO packages (uid, organization_id, repository_id, name, type, revision, version_index, created_at, updated_at)
+           WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1000)
+           SELECT 'many' || n.value, 1, r.id, 'acme/p' || n.value, 'library', 1, '[["1.0.0.0",0,"1.0.0",0]]', 0, 0
+             FROM n, repositories r;
+           INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at, created_at,
+                  updated_at)
+           SELECT 'v' || id, id, '1.0.0.0', '1.0.0', 'refs/tags/1.0.0', 'c', '{}', 0, 0, 0
+             FROM packages WHERE substr(uid, 1, 4) = 'many'"#,
+    );
+    let token = limited(&registry, json!([{"pattern": "acme/*", "constraint": "1.*"}])).await;
+    registry.get("/p2/acme/lib.json").bearer(&token).composer().send().await.expect(200);
+    let look = async || {
+        let (reply, calls) = registry.counted(registry.get("/api/packages?limit=1").bearer(&token).send()).await;
+        assert_eq!(reply.expect(200).header("x-total-count"), "1001");
+        calls.round_trips
+    };
+    assert_eq!((look().await, look().await), (4, 2), "1,001 packages are two looks, once");
+    registry.database.execute(
+        "UPDATE packages SET revision = 2, version_index = '[' || printf('%600000s', '') || substr(version_index, 2)
+          WHERE uid IN ('many1', 'many2', 'many3')",
+    );
+    assert_eq!((look().await, look().await), (5, 2), "each of the large ones by itself");
+}
+
+#[tokio::test]
 async fn who_sees_packages_whole_costs_no_look_at_their_versions() {
     let (registry, ..) = shop().await;
     let (_, token) = registry.token(&json!({"description": "a", "allowed_package_prefixes": ["acme/p1"]})).await;

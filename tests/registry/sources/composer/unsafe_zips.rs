@@ -40,7 +40,7 @@ fn unsafe_zips() -> Vec<(Vec<u8>, &'static str)> {
         (patched(plain(), "aa/evil.php", "C:/evil.php"), "it is absolute on Windows"),
         (link("../outside"), "the symlink link is unsafe: its target may lie outside"),
         (made_on(link("/etc/passwd"), 0), "the symlink link is unsafe: its target is absolute"),
-        (link(&"x/".repeat(2_500)), "the symlink link"),
+        (link(&"x/".repeat(2_500)), "the target of the symlink link is too long, or not readable"),
         (zip_of(&[text("lib/a.php", ""), ZipEntry::Link("lib/link", "../b")]), "the symlink lib/link is unsafe"),
         (zip_of(&many), "it has more than 50 symlinks"),
     ]
@@ -120,4 +120,19 @@ async fn a_directory_that_lies_or_is_too_large_is_not_believed() {
         let reply = download(&registry).await.expect(404);
         assert!(reply.text().contains(reason), "{reason}: {}", reply.text());
     }
+}
+
+#[tokio::test]
+async fn a_zip_that_is_refused_stays_where_another_version_has_it() {
+    let (registry, id) = mirroring(package_with(ZipEntry::Link("link", "../outside")), "warn").await;
+    let stored = download(&registry).await.expect(200).body;
+    let versions = ["1.0.0", "1.1.0"].map(|version| upstream_version(SATIS, "vendor/lib", version));
+    registry.composer_host.publish(SATIS, "vendor/lib", &versions);
+    registry.composer_host.put("https://satis.test/zips/vendor/lib/1.1.0.zip", stored.clone());
+    registry.set(json!({"mirrored_zips": "refuse"})).await;
+    registry.sync(&id).await;
+    let token = registry.reader().await;
+    read(&registry, &token, LIB).await.expect(200);
+    registry.get("/dist/vendor/lib/1.1.0.zip").basic(&token).composer().send().await.expect(404);
+    assert_eq!(download(&registry).await.expect(200).body, stored);
 }
