@@ -181,7 +181,7 @@ pub async fn create_advisory(
 ) -> Result<Response, Failure> {
     let actor = auth.actor().await?;
     let JsonBody(request) = body?;
-    let row = advisories::report(auth.app(), &actor, request.into()).await?;
+    let row = advisories::report(auth.app(), &actor, request.into(), |_| None).await?;
     Ok(created(&AdvisoryView::from(row)))
 }
 

@@ -1,15 +1,17 @@
 //! Security advisories of what a shop sells, for `composer audit` of its customers.
 
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::kit::extract::{JsonBody, PathParams};
+use crate::http::kit::extract::PathParams;
+use crate::http::kit::idempotency::{IdempotentJson, answered};
 use crate::http::kit::moment::Moment;
 use crate::http::kit::paging::{LimitOffset, ListQuery, NoFilter};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::{StorefrontRead, StorefrontWrite};
-use crate::http::kit::response::{created, no_content};
+use crate::http::kit::response::no_content;
 use crate::http::storefront::id_of;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
@@ -133,12 +135,12 @@ pub async fn list_storefront_advisories(
 pub async fn create_storefront_advisory(
     auth: RequestAuth<StorefrontWrite>,
     PathParams([id]): PathParams<1>,
-    body: Result<JsonBody<StorefrontAdvisoryRequest>, Failure>,
+    body: Result<IdempotentJson<StorefrontAdvisoryRequest>, Failure>,
 ) -> Result<Response, Failure> {
-    let actor = auth.actor().await?;
-    let JsonBody(request) = body?;
-    let row = package_advisories::report(auth.app(), &actor, id_of(&id, "Package")?, request.into()).await?;
-    Ok(created(&StorefrontAdvisoryView::from(row)))
+    let issuer = auth.issuer().await?;
+    let (IdempotentJson { value, key }, id) = (body?, id_of(&id, "Package")?);
+    let answer = package_advisories::report(auth.app(), &issuer, key, id, value.into()).await?;
+    Ok(answered(StatusCode::CREATED, &answer.map(StorefrontAdvisoryView::from)))
 }
 
 /// Removes an advisory.

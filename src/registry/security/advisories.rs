@@ -7,7 +7,7 @@ use composer::notices::{SEVERITIES, is_reserved_list};
 use composer::{Constraint, PackageName};
 use serde_json::{Value, json};
 
-use crate::ports::{DatabaseError, Millis};
+use crate::ports::{DatabaseError, Millis, Stmt};
 use crate::registry::access::actor::Actor;
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
@@ -173,11 +173,16 @@ fn conflict(words: &'static str) -> impl FnOnce(DatabaseError) -> Failure {
     }
 }
 
-/// Writes an advisory down.
+/// Writes an advisory down; `keep` makes a statement of its public id that belongs to the same batch.
 ///
 /// # Errors
 /// `Invalid` for a wrong field or a package that is not published; `Conflict` for an `advisory_id` that is taken.
-pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<AdvisoryRow, Failure> {
+pub async fn report(
+    app: &App,
+    by: &Actor,
+    mut spec: AdvisorySpec,
+    keep: impl FnOnce(&str) -> Option<Stmt>,
+) -> Result<AdvisoryRow, Failure> {
     spec.check()?;
     let name = spec.package.take();
     let required = |field: &str| Failure::invalid_field(field, "is required");
@@ -208,7 +213,8 @@ pub async fn report(app: &App, by: &Actor, mut spec: AdvisorySpec) -> Result<Adv
         details: json!({ "package": new.package_name, "affected_versions": new.affected_versions }),
     };
     let recorded = by.record(app, &event)?;
-    let row = store::insert_advisory(&*app.ports.database, by.organization(), new, now, recorded).await.map_err(
+    let keep = keep(&uid);
+    let row = store::insert_advisory(&*app.ports.database, by.organization(), new, now, recorded, keep).await.map_err(
         conflict("There is an advisory with this `advisory_id` already. Change that one, or choose another id."),
     )?;
     app.memory.invalidate_published(by.organization());

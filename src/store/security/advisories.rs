@@ -294,6 +294,7 @@ pub async fn insert_advisory(
     new: NewAdvisory<'_>,
     now: Millis,
     noted: Stmt,
+    keep: Option<Stmt>,
 ) -> Result<Option<AdvisoryRow>, DatabaseError> {
     let insert = Stmt::new(
         "INSERT INTO advisories (uid, organization_id, advisory_id, package_name, affected_versions, title, cve, link,
@@ -315,7 +316,7 @@ pub async fn insert_advisory(
             now.into(),
         ],
     );
-    let change = change(organization, insert, noted, new.package_name, now);
+    let change = change(organization, (insert, keep), noted, new.package_name, now);
     let (_, row) = db.ask((change, advisory(organization, new.uid))).await?;
     Ok(row)
 }

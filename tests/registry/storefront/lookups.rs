@@ -56,7 +56,11 @@ async fn consumers_are_found_by_what_a_shop_knows_of_them() {
     for (query, field, words) in [
         ("status=2", "status", "must be 1 for enabled or 0 for disabled"),
         ("search=", "search", "must not be empty; leave it out to have all"),
-        ("updated_since=yesterday", "updated_since", "must be written `YYYY-MM-DD HH:MM:SS`, in UTC"),
+        (
+            "updated_since=yesterday",
+            "updated_since",
+            "must be a moment: `YYYY-MM-DD HH:MM:SS` in UTC, ISO 8601, unix seconds, or a day",
+        ),
         ("include=keys", "include", "unknown variant `keys`, expected `entitlements`"),
         ("include=entitlements&limit=1001", "limit", "must be between 1 and 1000"),
     ] {

@@ -70,6 +70,8 @@ async fn every_post_is_carried_out_once_for_a_key_and_answered_the_same() {
     let again = registry.storefront_post(&format!("/versions/package/{}", made["id"]), &known_zip);
     assert_eq!(again.header("idempotency-key", "by hash").send().await.expect(201).json(), published.json());
 
+    let warned = json!({"title": "Path traversal", "affected_versions": "1.*"});
+    twice.send("/packages/{id}/advisories", &[&made["id"]], &warned, 201).await;
     let one = twice.send("/consumers", &[], &json!({"email": "one@example.com"}), 201).await;
     twice.send("/consumers/import", &[], &json!([{"email": "three@example.com", "customer_id": "3"}]), 200).await;
     let two = registry.consumer_as(&json!({"email": "two@example.com"})).await;
