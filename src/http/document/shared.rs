@@ -255,7 +255,9 @@ fn add_refusals(responses: &mut Map<String, Value>, info: &OperationInfo) {
 fn add_failures(operation: &mut Operation, info: &OperationInfo) {
     let is_composer = has_tag(operation, "composer");
     // Unknown query parameters of composer are ignored.
-    let reads = operation.contains_key("requestBody") || (has_parameter_in(operation, "query") && !is_composer);
+    let reads = operation.contains_key("requestBody")
+        || info.key_use == KeyUse::Takes
+        || (has_parameter_in(operation, "query") && !is_composer);
     let cannot_fail = has_tag(operation, "registry");
     let (takes_token, names_something) = (!is_public(operation), has_parameter_in(operation, "path"));
     let rejects_composer_1 = info.surface.is_some_and(|surface| surface.rejects_composer_1);

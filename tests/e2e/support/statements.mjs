@@ -49,7 +49,7 @@ export function statementsIn(name, source, shared = new Map()) {
 function readText(source, at, fragments, place) {
   const rest = source.slice(at).trimStart();
   if (rest.startsWith('"')) return literal(rest);
-  const macro = /^(\w+)!\(/.exec(rest);
+  const macro = /^(?:\w+::)*(\w+)!\(/.exec(rest);
   if (macro === null) throw new Error(`${place}: this is no text that is known at compile time: ${rest.slice(0, 60)}`);
   if (macro[1] !== "concat") {
     if (!fragments.has(macro[1])) throw new Error(`${place}: there is no fragment ${macro[1]}!`);
@@ -57,7 +57,7 @@ function readText(source, at, fragments, place) {
   }
   const parts = [];
   for (let text = rest.slice(macro[0].length).trimStart(); !text.startsWith(")"); ) {
-    const part = /^(?:"(?:[^"\\]|\\[^])*"|\w+!\(\))/.exec(text);
+    const part = /^(?:"(?:[^"\\]|\\[^])*"|(?:\w+::)*\w+!\(\))/.exec(text);
     if (part === null) throw new Error(`${place}: concat! holds something else than texts: ${text.slice(0, 60)}`);
     parts.push(readText(part[0], 0, fragments, place));
     text = text.slice(part[0].length).trimStart().replace(/^,/, "").trimStart();
