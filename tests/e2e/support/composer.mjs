@@ -76,7 +76,7 @@ export function createProject({ url, auth, composerJson = {} }) {
       run(PROGRAM, [...args, "--no-interaction", "--no-ansi", "--no-progress"].filter(wanted(args[0]))),
     /** The same of a line that somebody has copied into a shell; `env` is added to its environment. */
     shell: (line, env) =>
-      run("bash", ["-c", `composer() { "$PROGRAM" "$@"; }\n${line}`], { PROGRAM, COMPOSER_NO_INTERACTION: "1", ...env }),
+      run("bash", ["-c", `composer() { command "$PROGRAM" "$@"; }\n${line}`], { PROGRAM, COMPOSER_NO_INTERACTION: "1", ...env }),
     /** A file of the project as text, or `null`. */
     read: (name) => (existsSync(path(name)) ? readFileSync(path(name), "utf8") : null),
     /** A JSON file of the project, such as composer.lock. */
