@@ -93,12 +93,12 @@ test("its customers keep their keys and what they had paid for, lapsed or not", 
     entitlements: [{ package: EXTENSION, version: "4.*", order_id: `old-${customer}`, updates_until: until }],
   });
   const list = [moved("lapsed", on(-400)), moved("current", on(-200)), moved("leaked", on(400))];
-  const { results } = await shop.request("POST", "/consumers/import", { json: { consumers: list } });
-  assert.deepEqual(results.map(({ status }) => status), ["created", "created", "created"]);
-  const again = await shop.request("POST", "/consumers/import", { json: { consumers: list } });
-  assert.deepEqual(again.results.map(({ status, id }) => [status, id]), results.map(({ id }) => ["unchanged", id]));
+  const made = await shop.request("POST", "/consumers/import", { json: list });
+  assert.deepEqual(made.map(({ result }) => result), ["created", "created", "created"]);
+  const again = await shop.request("POST", "/consumers/import", { json: list });
+  assert.deepEqual(again.map(({ result, id }) => [result, id]), made.map(({ id }) => ["exists", id]));
   for (const [place, { customer_id }] of list.entries()) {
-    consumers[customer_id] = await shop.request("GET", `/consumers/${results[place].id}`);
+    consumers[customer_id] = await shop.request("GET", `/consumers/${made[place].id}`);
     assert.equal(consumers[customer_id].private_key, list[place].private_key);
     assert.equal(consumers[customer_id].created_at, on(-800));
     await projectOf(customer_id);

@@ -36,8 +36,12 @@ impl<'v> Concerns<'v> {
         for names in names.chunks(MAX_INDEXES) {
             let indexes = published_indexes(view.organization(), json!(names).to_string());
             for package in app.ports.database.ask(indexes).await? {
-                let visible = view.version_filter(&package.name).visible_in_index(Some(&package.version_index));
-                seen.insert(package.name, visible.into_iter().map(|(version, _)| version).collect());
+                let filter = view.version_filter(&package.name);
+                let visible = [&package.version_index, &package.former_index]
+                    .into_iter()
+                    .flat_map(|index| filter.visible_in_index(Some(index)));
+                let versions = visible.map(|(version, _)| version).collect();
+                seen.insert(package.name, versions);
             }
         }
         Ok(Self { view, seen })

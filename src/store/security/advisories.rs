@@ -66,13 +66,20 @@ pub struct PublishedIndex {
     pub name: String,
     /// The version index (`registry::access::view`).
     pub version_index: String,
+    /// The same of the versions that left the metadata, and that lock files may still name.
+    pub former_index: String,
 }
 
 /// Reads the version indexes of the published packages among `names` (a JSON array).
 pub fn published_indexes(organization: OrganizationId, names: String) -> Query<Vec<PublishedIndex>> {
     Query::all(
-        "SELECT p.name, p.version_index FROM json_each(?2) n
-          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value WHERE p.version_index <> '[]'",
+        "SELECT p.name, p.version_index,
+                (SELECT json_group_array(json_array(v.normalized, v.released_at, v.pretty, v.security_fix_at IS NOT NULL))
+                   FROM versions v
+                  WHERE v.package_id = p.id AND (v.yanked_at IS NOT NULL OR v.removed_at IS NOT NULL)
+                    AND v.hidden_at IS NULL AND NOT v.released_when_shown AND v.ref_name <> 'awaited') AS former_index
+           FROM json_each(?2) n
+          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value AND p.hidden_at IS NULL",
         [organization.into(), names.into()],
     )
 }

@@ -243,3 +243,22 @@ async fn packages_and_versions_are_found_by_the_ids_of_either_kind() {
         assert_eq!(shop.get(&format!("{list}{query}")).await.expect(200).json(), json!([]), "{query}");
     }
 }
+
+#[tokio::test]
+async fn an_advisory_about_a_version_that_was_yanked_reaches_those_who_have_it() {
+    let shop = Shop::new(json!([{"pattern": "acme/*"}])).await;
+    let other = shop.registry.consumer().await;
+    shop.registry.grant(&other, "acme/lib", "1.0.*").await;
+    let path = shop.version("1.1.0").await;
+    shop.patch(&path, json!({"yanked": true})).await.expect(200);
+    let advisory = json!({"title": "Path traversal", "affected_versions": "1.1.*"});
+    shop.post(&format!("{}/advisories", shop.package("acme/lib")), advisory).await.expect(201);
+    let told = async |consumer: &TestConsumer| {
+        let request = shop.registry.post("/security-advisories").pair(&consumer.public_key, &consumer.private_key);
+        let body = request.composer().body("packages[]=acme/lib").send().await.expect(200).json();
+        body["advisories"]["acme/lib"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!((told(&shop.consumer).await, told(&other).await), (1, 0));
+    shop.patch(&path, json!({"status": 0})).await.expect(200);
+    assert_eq!(told(&shop.consumer).await, 0, "what is hidden is not told of");
+}
