@@ -30,7 +30,7 @@ let consumer;
  */
 async function startReceiver() {
   const guide = readFileSync(new URL("../../docs/storefront.md", import.meta.url), "utf8");
-  const [, verify] = /```php\n([^]*?)```/.exec(guide);
+  const [, verify] = /\n## Webhooks\n[^]*?```php\n([^]*?)```/.exec(guide);
   const folder = mkdtempSync(join(tmpdir(), "rostrum-receiver-"));
   const [received, status] = [join(folder, "received"), join(folder, "status")];
   const script = `<?php
