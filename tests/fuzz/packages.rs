@@ -169,7 +169,11 @@ fn read_constraint(input: &[u8]) {
     // What is shown need not be a constraint: of `<2p@beta` Composer makes `< 2.0.0.0-patch-beta`, which it does not read.
     let shown = constraint.to_string();
     assert!(shown.len() <= 64 * text.len() + 64, "{text:?} is shown as {shown:?}");
-    // What is trimmed at the ends of the whole, or ends it (`as`, `#`), may not stand before an operator.
+    // What is trimmed at the ends of the whole, or ends it (`as`, `#`), may not stand before an operator. A form feed behind a
+    // branch is part of its name for Composer, and before `||` it is a blank.
+    if text.contains(char::is_control) {
+        return;
+    }
     let Ok(twice) = Constraint::parse(&format!("{text} || {text}")) else { return };
     for version in [
         "0.1.0.0",
