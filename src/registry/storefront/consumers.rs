@@ -332,10 +332,7 @@ pub async fn change(
         return Err(Failure::concurrent_change("consumer"));
     }
     gone.retain(|row| freed.contains(&row.token.uid) || (has_new_keys && row.token.uid == old.row.uid));
-    for row in &mut gone {
-        row.token.revoked_at = Some(app.now());
-    }
-    refresh_all_cached(app, gone).await;
+    end_cached(app, gone).await;
     refresh_all_cached(app, tokens).await;
     Ok(ShownConsumer::covered(issuer, new))
 }
@@ -363,7 +360,7 @@ pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> 
     Ok(())
 }
 
-/// Takes note that a consumer's credentials have ended with it.
+/// Takes note that credentials of a consumer have ended.
 pub async fn end_cached(app: &App, tokens: Vec<HashedTokenRow>) {
     for mut row in tokens {
         row.token.revoked_at = Some(app.now());

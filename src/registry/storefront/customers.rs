@@ -81,13 +81,24 @@ pub async fn create(
         Made::Known(known) => *known,
     };
     claim.release(app).await;
+    with_addition(app, issuer, known, entitlements, strict).await.map(Answer::first)
+}
+
+/// A consumer that there is, after what the request names was added to its permissions.
+async fn with_addition(
+    app: &App,
+    issuer: &Issuer,
+    consumer: ShownConsumer,
+    entitlements: Option<Vec<PermissionSpec>>,
+    strict: bool,
+) -> Result<PutCustomer, Failure> {
     let (mut permissions, mut warnings) = (None, Vec::new());
     if let Some(specs) = entitlements {
         let addition = ListChange { specs, if_match: IfMatch::Anything, strict };
-        let edited = add(app, issuer, known.row.id, addition).await?;
+        let edited = add(app, issuer, consumer.row.id, addition).await?;
         (permissions, warnings) = (Some(edited.rows), edited.warnings);
     }
-    Ok(Answer::first(PutCustomer { consumer: known, permissions, warnings, is_new: false }))
+    Ok(PutCustomer { consumer, permissions, warnings, is_new: false })
 }
 
 /// The consumer that a request made before, as it is now; with its permissions when the request names some.
@@ -165,11 +176,5 @@ async fn change(app: &App, issuer: &Issuer, known: ConsumerRow, spec: CustomerSp
     } else {
         coverage::get(app, issuer, known.id).await?
     };
-    let (mut permissions, mut warnings) = (None, Vec::new());
-    if let Some(specs) = entitlements {
-        let addition = ListChange { specs, if_match: IfMatch::Anything, strict };
-        let edited = add(app, issuer, known.id, addition).await?;
-        (permissions, warnings) = (Some(edited.rows), edited.warnings);
-    }
-    Ok(PutCustomer { consumer, permissions, warnings, is_new: false })
+    with_addition(app, issuer, consumer, entitlements, strict).await
 }

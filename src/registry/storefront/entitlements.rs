@@ -12,7 +12,7 @@ use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::coverage::own;
 use crate::registry::storefront::permission_edits::{Edit, EditOrder, Edited, Keep, check, edit, nothing_kept, tag_of};
-use crate::registry::storefront::permission_spec::{PermissionSpec, StatedPermission, named_by, names};
+use crate::registry::storefront::permission_spec::{Names, PermissionSpec, StatedPermission, named_by, names};
 use crate::registry::storefront::permission_warnings::{Warning, warnings};
 use crate::store::Update;
 use crate::store::access::tokens::GrantRow;
@@ -66,6 +66,19 @@ pub async fn check_list(
     }
     let names = names(app.ports.database.ask(named_by(issuer.organization(), &specs)).await?);
     let mut wrong = FieldErrors::default();
+    let stated = state_list(consumer_id, place, specs, &names, &mut wrong);
+    wrong.into_result()?;
+    Ok(stated)
+}
+
+/// The permissions that a request lists at `place`, as [`check_list`] has them; notes what is wrong with each.
+pub fn state_list(
+    consumer_id: Option<i64>,
+    place: &str,
+    specs: Vec<PermissionSpec>,
+    names: &Names,
+    wrong: &mut FieldErrors,
+) -> Vec<StatedPermission> {
     let mut stated = Vec::new();
     for (index, spec) in specs.into_iter().enumerate() {
         let place = format!("{place}[{index}]");
@@ -74,10 +87,9 @@ pub async fn check_list(
                 if consumer_id.is_some() { "is not the consumer in the address" } else { "must be left out here" };
             wrong.push(format!("{place}.consumer_id"), text);
         }
-        stated.push(spec.check(place, None, &names, &mut wrong));
+        stated.push(spec.check(place, None, names, wrong));
     }
-    wrong.into_result()?;
-    Ok(stated)
+    stated
 }
 
 /// What a request says of a consumer's whole list of permissions.
@@ -93,23 +105,13 @@ pub struct ListChange {
 /// Makes a list the complete list of a consumer's permissions that are somebody's to change; others stay. What is on it
 /// already stays, id and all, so that doing it twice does nothing more.
 pub async fn set(app: &App, issuer: &Issuer, consumer_id: i64, change: ListChange) -> Result<Edited, Failure> {
-    let stated = check_list(app, issuer, Some(consumer_id), "", change.specs).await?;
-    let plan = |rows: &[PermissionRow]| {
-        change.if_match.require("list of permissions", &tag_of(rows))?;
-        Ok(replacement(consumer_id, rows, &stated))
-    };
-    let order = order("entitlements.set", &consumer_id, change.strict);
-    let edited = edit(app, issuer, &order, &plan).await?;
-    match edited {
-        Some(edited) => Ok(edited),
-        None => Err(absent(app, issuer.organization(), consumer_id).await),
-    }
+    edit_list(app, issuer, consumer_id, change, ("entitlements.set", replacement), &nothing_kept).await
 }
 
 /// Adds permissions to a consumer's: one of the same package, constraint and order is extended, and none is shortened, so
 /// that doing it twice does nothing more.
 pub async fn add(app: &App, issuer: &Issuer, consumer_id: i64, change: ListChange) -> Result<Edited, Failure> {
-    add_and_keep(app, issuer, consumer_id, change, &nothing_kept).await
+    edit_list(app, issuer, consumer_id, change, ("entitlements.added", addition), &nothing_kept).await
 }
 
 /// The same for a request with a key.
@@ -125,7 +127,7 @@ pub async fn add_for_key(
         IdempotencyState::Done(done) => return DoneRequest::again(unedited(app, issuer, done.id()).await),
     };
     let keep = |_: &Edit| claim.keep(consumer_id);
-    let added = add_and_keep(app, issuer, consumer_id, change, &keep).await;
+    let added = edit_list(app, issuer, consumer_id, change, ("entitlements.added", addition), &keep).await;
     let edited = claim.release_on_failure(app, added).await?;
     if edited.edit.is_empty() {
         claim.release(app).await;
@@ -141,19 +143,24 @@ pub async fn unedited(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<Ed
     Ok(Edited { rows, edit: Edit::default(), removed: Vec::new(), warnings })
 }
 
-async fn add_and_keep(
+/// How a list of permissions is changed: the action in the audit log, and the edit that what a request states makes of what there is.
+type ListAction = (&'static str, fn(i64, &[PermissionRow], &[StatedPermission]) -> Edit);
+
+async fn edit_list(
     app: &App,
     issuer: &Issuer,
     consumer_id: i64,
     change: ListChange,
+    (action, changed): ListAction,
     keep: &Keep<'_>,
 ) -> Result<Edited, Failure> {
     let stated = check_list(app, issuer, Some(consumer_id), "", change.specs).await?;
     let plan = |rows: &[PermissionRow]| {
         change.if_match.require("list of permissions", &tag_of(rows))?;
-        Ok(addition(consumer_id, rows, &stated))
+        Ok(changed(consumer_id, rows, &stated))
     };
-    let order = EditOrder { keep, ..order("entitlements.added", &consumer_id, change.strict) };
+    let (target, consumers) = (consumer_id.to_string(), [consumer_id]);
+    let order = EditOrder { action, target, consumers: &consumers, strict: change.strict, is_carried_out: true, keep };
     let edited = edit(app, issuer, &order, &plan).await?;
     match edited {
         Some(edited) => Ok(edited),
@@ -188,12 +195,6 @@ pub async fn draft(
         Warning::refuse(&warnings)?;
     }
     Ok(DraftedEntitlements { permissions: edit.written, warnings })
-}
-
-fn order<'a>(action: &'static str, consumer_id: &'a i64, strict: bool) -> EditOrder<'a> {
-    let target = consumer_id.to_string();
-    let consumers = std::slice::from_ref(consumer_id);
-    EditOrder { action, target, consumers, strict, is_carried_out: true, keep: &nothing_kept }
 }
 
 /// The edit after which a consumer has just what is stated, of what is somebody's to change. Each permission that is
