@@ -2,6 +2,10 @@
 //
 // What the Worker is bound to is read from wrangler.toml, and state lies where wrangler looks for it, so that
 // `npx wrangler d1 execute DB --local --persist-to STATE …` sees the same database.
+//
+// The runtime is newer than the one that Miniflare was made with (`overrides` in package.json): the garbage collector of workerd
+// 1.20260426.1 never came to an end of its sweep when an upload of some megabytes hit it at a certain moment, and the runtime
+// answered nothing any more. Newer releases of Miniflare and wrangler need Node 22.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";

@@ -47,8 +47,11 @@ export async function killAtRandom(t, registry, { span, work, check, bindings = 
   }
 }
 
-/** Whether an error says that the connection ended, and nothing of an answer: `fetch` throws no other TypeErrors. */
-const isCutOff = (error) => error instanceof TypeError;
+/**
+ * Whether an error says that the connection ended, and nothing of an answer. `fetch` throws no other TypeErrors; what came of an
+ * answer after which the connection was to end anyway it takes for the whole of it, and a part of a JSON text is none.
+ */
+const isCutOff = (error) => error instanceof TypeError || error instanceof SyntaxError;
 
 /** Random bytes for the content of the zip with this name: the same for the same seed. */
 export function contentOf(name, length) {
