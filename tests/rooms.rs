@@ -23,7 +23,7 @@ const DOMAINS: [&[&str]; 6] = [
     &["kernel"],
     &["access"],
     &["identity", "packages"],
-    &["sources", "security"],
+    &["sources", "security", "organizations"],
     &["delivery", "storefront"],
     &["operations"],
 ];

@@ -26,6 +26,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("kernel/webhook_events", &["notify_failed"]),
     ("operations/addresses", &["forget"]),
     ("operations/migrations", &["is_newest_applied"]),
+    ("organizations/profiles", &["page"]),
     ("packages/documents", &["documents_of_repository"]),
     ("packages/remarks", &["delete_outdated", "record_of_archives", "replace"]),
     ("packages/state", &["live_versions", "of_repository"]),

@@ -6,8 +6,10 @@
 //! | surface | mounted at | folder | who may call |
 //! |---|---|---|---|
 //! | Composer | `/packages.json`, `/p2/…`, `/dist/…`, `/notify-batch`, `/list.json`, `/search.json`, … | [`composer`] | composer |
+//! | Composer, one organization | `/org/{organization}/…`: the same | [`composer::organization`] | composer |
 //! | Management | `/api/…` | [`management`] | operators, programs, the pages of `public/` |
 //! | Storefront | `/api/storefront/…` | [`storefront`] | the back end of a shop |
+//! | Organizations | `/api/organizations/…` | [`organizations`] | programs of platform teams |
 //!
 //! Beside the surfaces are `/health` ([`health`]), and what [`assets`] serves: the API document, Swagger UI, and the page
 //! that invitations lead to.
@@ -45,6 +47,7 @@ pub mod document;
 pub mod health;
 pub mod kit;
 pub mod management;
+pub mod organizations;
 pub mod storefront;
 
 use axum::Router;
@@ -66,8 +69,14 @@ const DOWNLOADS_APART: Limits = Limits { downloads: Some(RateLimit::Downloads), 
 /// `{error, code, details}`, for programs that send a token.
 const CODED: Dialect = Dialect { form: ErrorForm::ErrorCodeDetails, warning: false, challenge: Challenge::Bearer };
 
+/// `{message, errors}`, for programs that send a token.
+const MESSAGES: Dialect = Dialect { form: ErrorForm::MessageErrors, ..CODED };
+
+/// 1000 requests a minute, and downloads by themselves, as the document of organizations has it.
+const BY_MINUTE: Limits = Limits { requests: RateLimit::PerMinute(1000), downloads: Some(RateLimit::Downloads) };
+
 /// The surfaces. `/health` is beside them.
-pub static SURFACES: [Surface; 3] = [
+pub static SURFACES: [Surface; 5] = [
     Surface {
         name: "composer",
         mount: "",
@@ -83,6 +92,20 @@ pub static SURFACES: [Surface; 3] = [
         // Composer prints the `warning` of every response; that to its report of installs must not have one
         // (docs/composer-protocol.md, section 0, rule 19).
         dialect_overrides: &[DialectOverride { path: "/notify-batch", dialect: CODED }],
+    },
+    Surface {
+        name: "composer/organization",
+        mount: "/org/{organization}",
+        routes: composer::organization::routes,
+        undocumented: |router| router,
+        rejects_composer_1: true,
+        rejects_cross_site: false,
+        meets_old_clients: false,
+        tenant: TenantSource::Path,
+        limits: BY_MINUTE,
+        paging: None,
+        dialect: Dialect { form: ErrorForm::MessageErrors, warning: true, challenge: Challenge::Basic },
+        dialect_overrides: &[DialectOverride { path: "/notify-batch", dialect: MESSAGES }],
     },
     Surface {
         name: "management",
@@ -110,6 +133,20 @@ pub static SURFACES: [Surface; 3] = [
         limits: BY_CREDENTIAL,
         paging: Some(Paging::LimitOffset { default_limit: MAX_SHOP_LIMIT, max_limit: MAX_SHOP_LIMIT }),
         dialect: CODED,
+        dialect_overrides: &[],
+    },
+    Surface {
+        name: "organizations",
+        mount: "/api/organizations",
+        routes: organizations::routes,
+        undocumented: |router| router,
+        rejects_composer_1: false,
+        rejects_cross_site: true,
+        meets_old_clients: false,
+        tenant: TenantSource::Path,
+        limits: BY_MINUTE,
+        paging: Some(Paging::PageNumber { default_per_page: 20 }),
+        dialect: MESSAGES,
         dialect_overrides: &[],
     },
 ];

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod identity;
 pub mod kernel;
 pub mod operations;
+pub mod organizations;
 pub mod packages;
 pub mod query;
 pub mod retries;

@@ -11,6 +11,7 @@ mod delivery;
 mod faults;
 mod identity;
 mod operations;
+mod organizations;
 mod packages;
 mod parallel;
 mod security;

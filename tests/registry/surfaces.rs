@@ -52,7 +52,7 @@ async fn the_organization_may_be_in_the_path() {
     registry.organization("other").await;
     let token = registry.reader().await;
     let found =
-        request_to(&registry, &ORGANIZATION, "/org/root/p2/acme/lib.json").basic(&token).composer().send().await;
+        request_to(&registry, &ORGANIZATION, "/org/default/p2/acme/lib.json").basic(&token).composer().send().await;
     assert_eq!(found.expect(200).version_names("acme/lib"), ["1.0.0"]);
     for organization in ["other", "none"] {
         let path = format!("/org/{organization}/p2/acme/lib.json");
@@ -71,7 +71,7 @@ async fn downloads_may_be_limited_by_the_minute_and_package() {
     registry.published("acme/other", &["1.0.0"]).await;
     let token = registry.reader().await;
     let download =
-        |name: &str| request_to(&registry, &ORGANIZATION, &format!("/org/root/dist/{name}/1.0.0.zip")).basic(&token);
+        |name: &str| request_to(&registry, &ORGANIZATION, &format!("/org/default/dist/{name}/1.0.0.zip")).basic(&token);
     let first = download("acme/lib").send().await.expect(200);
     assert_eq!((first.header("x-ratelimit-limit"), first.header("x-ratelimit-remaining")), ("2", "1"));
     let etag = first.header("etag");

@@ -70,10 +70,20 @@ fn parse_address(vendor: &str, package: &str, rest: &str) -> Option<DistAddress>
 pub async fn get_dist(
     auth: RequestAuth<Uncounted<PackagesRead>>,
     method: Method,
-    PathParams([vendor, package, rest]): PathParams<3>,
+    PathParams(path): PathParams<3>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let Some(address) = parse_address(&vendor, &package, &rest) else {
+    archive_response(&auth, &method, &path, &headers).await
+}
+
+/// The archive at `{vendor}/{package}/{version}`, where the version may be followed by a reference.
+pub async fn archive_response(
+    auth: &RequestAuth<Uncounted<PackagesRead>>,
+    method: &Method,
+    [vendor, package, rest]: &[String; 3],
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let Some(address) = parse_address(vendor, package, rest) else {
         auth.caller().await?;
         return Err(Failure::not_found("Version"));
     };
@@ -88,7 +98,7 @@ pub async fn get_dist(
         }
     };
     auth.count_download(&address.name).await?;
-    dist_response(auth.app(), &method, &headers, &address, &dist).await
+    dist_response(auth.app(), method, headers, &address, &dist).await
 }
 
 /// The response to a request with this method and these headers for `dist`.

@@ -5,11 +5,14 @@ use composer::{DocumentForm, PackageName};
 
 use crate::http::composer::schemas::{PackageMetadata, PackagesJson};
 use crate::http::kit::caching::{Preconditions, conditional};
-use crate::http::kit::extract::{BaseUrl, Client, PathParams};
+use crate::http::kit::extract::{Client, PathParams, SurfaceUrl};
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
-use crate::registry::delivery::metadata::{DocumentRequest, document, prefetch, source_of};
+use crate::registry::access::view::View;
+use crate::registry::delivery::document_text::DocumentRequest;
+use crate::registry::delivery::metadata::{document, prefetch, source_of};
 use crate::registry::delivery::root::{root_document, source_of_names};
+use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::DocumentKind;
 
@@ -25,13 +28,23 @@ use crate::registry::packages::documents::DocumentKind;
 )]
 pub async fn get_packages_json(
     auth: RequestAuth<PackagesRead>,
-    BaseUrl(base_url): BaseUrl,
+    SurfaceUrl(base_url): SurfaceUrl,
     preconditions: Preconditions,
 ) -> Result<Response, Failure> {
     let view = auth.view().await?;
-    let source = source_of_names(auth.app(), &view);
-    let body = root_document(auth.app(), &view, &base_url).await?;
-    Ok(conditional(&preconditions, &body, source))
+    root_response(auth.app(), &view, &base_url, &preconditions).await
+}
+
+/// The root document as composer wants it.
+pub async fn root_response(
+    app: &App,
+    view: &View,
+    base_url: &str,
+    preconditions: &Preconditions,
+) -> Result<Response, Failure> {
+    let source = source_of_names(app, view);
+    let body = root_document(app, view, base_url).await?;
+    Ok(conditional(preconditions, &body, source))
 }
 
 /// `{package}.json` or `{package}~dev.json`.
@@ -67,23 +80,36 @@ fn parse_file(vendor: &str, file: &str) -> Option<(PackageName, DocumentKind)> {
 )]
 pub async fn get_package_metadata(
     auth: RequestAuth<PackagesRead>,
-    PathParams([vendor, file]): PathParams<2>,
-    BaseUrl(base_url): BaseUrl,
+    PathParams(file): PathParams<2>,
+    SurfaceUrl(base_url): SurfaceUrl,
     preconditions: Preconditions,
 ) -> Result<Response, Failure> {
-    let Some((name, part)) = parse_file(&vendor, &file) else {
+    let other = |part| (DocumentForm::KeyedByVersion, part);
+    document_response(&auth, &file, &base_url, &preconditions, other).await
+}
+
+/// The document `{vendor}/{file}`. Composer gets the minified one that it asks for; `other` says in which form another
+/// program gets which one.
+pub async fn document_response(
+    auth: &RequestAuth<PackagesRead>,
+    [vendor, file]: &[String; 2],
+    base_url: &str,
+    preconditions: &Preconditions,
+    other: impl FnOnce(DocumentKind) -> (DocumentForm, DocumentKind),
+) -> Result<Response, Failure> {
+    let Some((name, part)) = parse_file(vendor, file) else {
         auth.caller().await?;
         return Err(Failure::not_found("Package"));
     };
     let app = auth.app();
     let read = |organization| prefetch(app, organization, &name);
     let (view, rows) = auth.view_with(read).await?;
-    let form = match preconditions.client {
-        Client::Other => DocumentForm::KeyedByVersion,
-        Client::Composer | Client::Composer1 => DocumentForm::Minified,
+    let (form, part) = match preconditions.client {
+        Client::Other => other(part),
+        Client::Composer | Client::Composer1 => (DocumentForm::Minified, part),
     };
-    let wanted = DocumentRequest { name: &name, part, form, base_url: &base_url };
+    let wanted = DocumentRequest { name: &name, part, form, base_url };
     let source = source_of(app, view.organization(), &name);
     let body = document(app, &view, wanted, rows).await?;
-    Ok(conditional(&preconditions, &body, source))
+    Ok(conditional(preconditions, &body, source))
 }

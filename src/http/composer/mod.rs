@@ -8,6 +8,7 @@
 mod dist;
 mod metadata;
 mod notify;
+pub mod organization;
 pub mod schemas;
 mod search;
 mod security;
@@ -19,6 +20,12 @@ pub fn routes() -> Routes {
     Routes::new()
         .routes(routes!(metadata::get_packages_json))
         .routes(routes!(metadata::get_package_metadata))
+        .routes(routes_of_every_organization())
+}
+
+/// Those that the Composer surface of every organization has just so.
+fn routes_of_every_organization() -> Routes {
+    Routes::new()
         .routes(routes!(dist::get_dist))
         .routes(routes!(notify::post_notify_batch))
         .routes(routes!(search::list_package_names))

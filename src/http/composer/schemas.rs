@@ -71,6 +71,19 @@ pub struct FilterList {
     enabled: bool,
 }
 
+/// All packages of an organization; for composer it is a `PackagesJson`.
+#[derive(ToSchema)]
+#[schema(example = json!({"packages": {"acme/lib": {"1.0.0": {
+    "name": "acme/lib",
+    "version": "1.0.0",
+    "dist": {"type": "zip", "url": "https://registry.example/org/acme/packages/acme/lib/1.0.0.zip"}
+}}}}))]
+pub struct InlinePackages {
+    /// Name → version → the version's metadata.
+    #[schema(value_type = Object)]
+    packages: (),
+}
+
 /// The metadata of a package's visible versions.
 #[derive(ToSchema)]
 #[schema(rename_all = "kebab-case", example = json!({"packages": {"acme/lib": {"1.0.0": {

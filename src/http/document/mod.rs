@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::http::kit::failure::ErrorBody;
+use crate::http::kit::failure::{ErrorBody, MessageBody};
 use crate::http::kit::routes::{OperationInfo, RouteDocs};
 use crate::http::routes_of_all;
 
@@ -38,15 +38,15 @@ impl Modify for SecuritySchemes {
         title = "Rostrum",
         description = "A private Composer registry. Times are unix seconds. Lists are plain arrays, a page at a time: \
             `limit` and `offset` choose the page, `X-Total-Count` says how many there are in all, `Link` leads to the next. Every failure has the \
-            same body: what was wrong and what to do, a code for programs, and what is wrong with which field. \
+            same body (`ErrorBody`; where the organization is in the address, `MessageBody`): what was wrong and what to do, a code for programs, and what is wrong with which field. \
             Unknown fields and parameters are refused. Times are unix seconds, but for the storefront's and for composer's \
             documents. `HEAD` works wherever `GET` does. Below `/api`, a request acts in \
-            the organization of its credential. `ADMIN_TOKEN` acts in the root organization, or in the one whose slug it \
+            the organization of its credential. `ADMIN_TOKEN` acts in the organization `default`, or in the one whose slug it \
             sends in the header `X-Rostrum-Organization`; an organization that is not the credential's is not found.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "The registry that serves this document")),
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, MessageBody)),
     modifiers(&SecuritySchemes),
     security(("bearer" = []), ("composer" = [])),
     tags(
@@ -62,6 +62,8 @@ impl Modify for SecuritySchemes {
         (name = "storefront", description = "What the back end of a shop sells and to whom: packages and versions with their \
             zips, consumers with the keys that composer takes, and what each of them may install. Times go out as \
             `YYYY-MM-DD HH:MM:SS` in UTC; what is taken, `Moment` says."),
+        (name = "organizations", description = "The organizations of a registry, and of each its packages, repositories and \
+            tokens. Lists come in pages: `page` and `per_page` choose one, `meta` says which it is. Times are ISO 8601."),
         (name = "advisories", description = "Security advisories and filter lists for packages, which `composer audit` \
             and `composer update` heed."),
         (name = "authentication", description = "One's own account: logging in and out, password, second factor, \
@@ -96,7 +98,8 @@ pub fn document() -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-/// A path of the router as the document writes it, where a wildcard like `{*rest}` is a parameter like any other.
+/// A path of the router as the document writes it: a wildcard like `{*rest}` is a parameter like any other, and what stands at
+/// the mount of a surface has no slash behind it.
 fn openapi_path(path: &str) -> String {
-    path.replace("{*", "{")
+    path.trim_end_matches('/').replace("{*", "{")
 }

@@ -5,13 +5,14 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::http::document::openapi_path;
-use crate::http::kit::failure;
+use crate::http::kit::failure::{self, ErrorForm};
 use crate::http::kit::handler::KeyUse;
 use crate::http::kit::idempotency::IDEMPOTENCY_KEY;
 use crate::http::kit::keyset::END_OF_IDS;
 use crate::http::kit::paging::{DEFAULT_SIZE, MAX_OFFSET, MAX_SIZE, Paging};
 use crate::http::kit::requirement::{Access, Reach};
 use crate::http::kit::routes::OperationInfo;
+use crate::http::kit::tenant::ORGANIZATION_PARAM;
 use crate::registry::kernel::failure::Kind;
 
 /// The operation's part of the document.
@@ -30,6 +31,7 @@ pub fn complete(document: &mut Value, operations: &[OperationInfo]) {
     reject_unknown_fields(document);
     make_operation_ids_unique(document);
     for info in operations {
+        add_organization(document, info);
         let operation = &mut document["paths"][openapi_path(&info.path)][method_name(info)];
         let Some(operation) = operation.as_object_mut() else { continue };
         add_security(operation, info);
@@ -37,6 +39,20 @@ pub fn complete(document: &mut Value, operations: &[OperationInfo]) {
         add_idempotency(operation, info);
         add_failures(operation, info);
         add_headers(operation, info);
+    }
+}
+
+/// The path parameter that the mount of a surface has.
+fn add_organization(document: &mut Value, info: &OperationInfo) {
+    let operation = &mut document["paths"][openapi_path(&info.path)][method_name(info)];
+    let Some(operation) = operation.as_object_mut() else { return };
+    if !info.path.contains(&format!("{{{ORGANIZATION_PARAM}}}")) || has_parameter(operation, ORGANIZATION_PARAM) {
+        return;
+    }
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    if let Some(parameters) = parameters.as_array_mut() {
+        let described = json!({ "name": ORGANIZATION_PARAM, "in": "path", "required": true, "description": "The organization's slug", "schema": { "type": "string" } });
+        parameters.insert(0, described);
     }
 }
 
@@ -51,9 +67,18 @@ fn add_security(operation: &mut Operation, info: &OperationInfo) {
     }
 }
 
-/// A handler of both PUT and PATCH has one name; in the document each operation has its own.
+/// A handler of both PUT and PATCH has one name, and so has one that every organization has at its own address; in the
+/// document each operation has its own.
 fn make_operation_ids_unique(document: &mut Value) {
-    for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        if path.starts_with("/org/") {
+            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                let id = operation["operationId"].as_str().unwrap_or_default();
+                if !id.contains("_organization_") {
+                    operation["operationId"] = json!(["organization_", id].concat());
+                }
+            }
+        }
         let name =
             item["patch"]["operationId"].as_str().and_then(|name| name.strip_prefix("update_")).map(str::to_owned);
         if let Some(name) = name.filter(|_| item["put"]["operationId"] == item["patch"]["operationId"]) {
@@ -114,18 +139,38 @@ const COMMON_FAILURES: [(Kind, &str, &str); 10] = [
 
 fn responses() -> Value {
     let mut all = json!({});
-    for (kind, name, description) in COMMON_FAILURES {
-        all[name]["description"] = json!(description);
-        describe_failure(kind, &mut all[name]);
+    for form in [ErrorForm::ErrorCodeDetails, ErrorForm::MessageErrors] {
+        for (kind, name, description) in COMMON_FAILURES {
+            let response = &mut all[response_name(form, name)];
+            response["description"] = json!(description);
+            describe_failure(form, kind, response);
+        }
+        add_references(&mut all[response_name(form, "RateLimited")], &RATE_LIMIT_HEADERS);
     }
-    add_references(&mut all["RateLimited"], &RATE_LIMIT_HEADERS);
     all
 }
 
+/// What a shared response is called in the document.
+fn response_name(form: ErrorForm, name: &str) -> String {
+    let prefix = if form == ErrorForm::MessageErrors { "Message" } else { "" };
+    [prefix, name].concat()
+}
+
+/// The form of an operation's failures.
+fn form_of(info: &OperationInfo) -> ErrorForm {
+    info.surface.map_or(ErrorForm::ErrorCodeDetails, |surface| surface.dialect.form)
+}
+
 /// The body and the headers of a failure.
-fn describe_failure(kind: Kind, response: &mut Value) {
-    let schema = json!({ "$ref": "#/components/schemas/ErrorBody" });
-    let example = json!({ "error": response["description"], "code": failure::code(kind), "details": {} });
+fn describe_failure(form: ErrorForm, kind: Kind, response: &mut Value) {
+    let description = &response["description"];
+    let (schema, example) = match form {
+        ErrorForm::MessageErrors => ("MessageBody", json!({ "message": description, "errors": {} })),
+        ErrorForm::ErrorCodeDetails | ErrorForm::Detail => {
+            ("ErrorBody", json!({ "error": description, "code": failure::code(kind), "details": {} }))
+        }
+    };
+    let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
     response["content"] = json!({ "application/json": { "schema": schema, "example": example } });
     add_references(response, &["X-Request-Id"]);
     match failure::status(kind) {
@@ -276,7 +321,13 @@ fn add_failures(operation: &mut Operation, info: &OperationInfo) {
         takes_json,
         takes_body,
     ];
+    let form = form_of(info);
     let Some(responses) = operation["responses"].as_object_mut() else { return };
+    if form == ErrorForm::MessageErrors && reads {
+        let wrong =
+            responses.entry("422").or_insert_with(|| json!({ "description": "A field or a parameter is wrong" }));
+        describe_failure(form, Kind::Invalid, wrong);
+    }
     // Composer's users do not choose scopes: there the shared description of a 403 is enough.
     if !is_composer {
         add_refusals(responses, info);
@@ -285,13 +336,14 @@ fn add_failures(operation: &mut Operation, info: &OperationInfo) {
         // What has a body of its own is no failure.
         let kind = failure::KINDS.into_iter().find(|kind| failure::status(*kind).as_str() == status);
         if let Some(kind) = kind.filter(|_| response.get("content").is_none()) {
-            describe_failure(kind, response);
+            describe_failure(form, kind, response);
         }
     }
     for ((kind, name, _), applies) in COMMON_FAILURES.into_iter().zip(applies) {
         let status = failure::status(kind);
         if applies && !responses.contains_key(status.as_str()) {
-            responses.insert(status.as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
+            let shared = format!("#/components/responses/{}", response_name(form, name));
+            responses.insert(status.as_str().to_owned(), json!({ "$ref": shared }));
         }
     }
     responses.sort_keys();

@@ -18,7 +18,7 @@ use crate::registry::kernel::failure::Failure;
 /// `Cache-Control` of what only the caller may keep, and must revalidate each time.
 pub const PRIVATE_NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// `Vary`: the kind of the client decides the form, the credentials decide the content.
-const VARY_BY_CLIENT: HeaderValue = HeaderValue::from_static("User-Agent, Authorization");
+pub const VARY_BY_CLIENT: HeaderValue = HeaderValue::from_static("User-Agent, Authorization");
 
 /// On a response: memory alone answered, once the caller was known. Its request is free when it is a `304`; every other one
 /// asks the database or the blob store, whatever it is answered with.

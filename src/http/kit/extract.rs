@@ -169,6 +169,19 @@ impl Extract for BaseUrl {
     }
 }
 
+/// Where the surface of a request is, without a slash at the end: what the URLs of its documents begin with.
+pub struct SurfaceUrl(pub String);
+
+impl Extract for SurfaceUrl {
+    fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
+        let (origin, surface) = (base_url(&request.parts)?, Surface::of(&request.parts)?);
+        let params = path_params(request)?;
+        let slug = params.iter().find(|(name, _)| name == ORGANIZATION_PARAM).map_or("", |(_, slug)| slug);
+        let mount = surface.mount.replace(&format!("{{{ORGANIZATION_PARAM}}}"), slug);
+        Ok(Self(origin + &mount))
+    }
+}
+
 /// The origin at which a request has reached the registry.
 pub fn base_url(parts: &Parts) -> Result<String, Failure> {
     let config = parts.extensions.get::<App>().map(|app| app.config.clone());

@@ -69,6 +69,19 @@ pub struct ErrorBody {
     warning: String,
 }
 
+/// The body of every failure where organizations are in the address.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"message": "`name` is required", "errors": {"name": ["is required"]}}))]
+pub struct MessageBody {
+    /// What was wrong and what to do.
+    message: String,
+    /// Field name → what is wrong with it.
+    errors: Map<String, Value>,
+    /// The same as `message`, on the Composer surface: composer prints it.
+    #[schema(required = false)]
+    warning: String,
+}
+
 /// Every kind of failure; of those with the same status, the first one is what an operation means that says no more.
 pub const KINDS: [Kind; 19] = [
     Kind::Unauthenticated,

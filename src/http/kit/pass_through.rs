@@ -1,6 +1,6 @@
-//! Streaming responses whose stream passes through untouched.
+//! Streaming responses, of which a port's stream passes through untouched.
 //!
-//! The response carries a port's stream twice: as an ordinary body, which works everywhere, and as an extension, from
+//! Such a response carries the stream twice: as an ordinary body, which works everywhere, and as an extension, from
 //! which the bridge to the runtime takes the runtime's own stream before anybody has read from it.
 
 use std::pin::Pin;
@@ -30,6 +30,11 @@ pub fn pass_through(stream: Box<dyn ByteStream>) -> http::Response<Body> {
     let mut response = http::Response::new(Body::new(ChunkedBody::Waiting(shared.clone())));
     response.extensions_mut().insert(shared);
     response
+}
+
+/// A response whose body is a stream that we write ourselves, which is read as one.
+pub fn streamed(stream: Box<dyn ByteStream>) -> http::Response<Body> {
+    http::Response::new(Body::new(ChunkedBody::Idle(stream)))
 }
 
 /// The stream, and the chunk that it yielded.

@@ -28,7 +28,7 @@ use crate::http::kit::tenant::Tenant;
 use crate::ports::Stmt;
 use crate::registry::access::account::CurrentUser;
 use crate::registry::access::actor::Actor;
-use crate::registry::access::authenticate::{Credential, authenticate};
+use crate::registry::access::authenticate::{Asker, Credential, authenticate};
 use crate::registry::access::caller::{Authenticated, Caller, Subject};
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::rate_limit::{self, Quota, RateLimit};
@@ -217,9 +217,13 @@ impl Authenticator {
         if let Some(counted) = &*self.authenticated.lock() {
             return Ok((counted.caller.clone(), None));
         }
-        let Authenticated { caller, prefetched } =
-            authenticate(&self.app, self.credential.as_ref(), self.address.as_deref(), prefetch).await?;
-        let (limit, counting) = (self.surface.limits.requests, self.required.counting);
+        let asker = Asker {
+            credential: self.credential.as_ref(),
+            address: self.address.as_deref(),
+            organization: self.tenant.slug(),
+        };
+        let Authenticated { caller, prefetched } = authenticate(&self.app, asker, prefetch).await?;
+        let (limit, counting) = (self.surface.limits.requests.of(&caller), self.required.counting);
         let quota = match counting {
             Counting::Counted => rate_limit::consume(&self.app, &caller, limit, None).await,
             Counting::Uncounted => rate_limit::peek(&self.app, &caller, limit).await,
@@ -234,7 +238,8 @@ impl Authenticator {
     }
 
     async fn count_request(&self) -> Result<(), Failure> {
-        let (caller, limit) = (self.authenticated_caller()?, self.surface.limits.requests);
+        let caller = self.authenticated_caller()?;
+        let limit = self.surface.limits.requests.of(&caller);
         let quota = rate_limit::consume(&self.app, &caller, limit, None).await;
         let refusal = refusal_of_request(&caller, limit, &quota);
         if let Some(counted) = &mut *self.authenticated.lock() {

@@ -84,6 +84,12 @@ impl Routes {
         self
     }
 
+    /// Whether one of them is at this path.
+    pub fn has(&self, path: &str) -> bool {
+        let paths = self.tables.iter().flat_map(|(prefix, table)| table.iter().map(move |route| (prefix, route)));
+        paths.into_iter().any(|(prefix, route)| [prefix.as_str(), &(route.path)()].concat() == path)
+    }
+
     /// The router, without the document.
     pub fn into_router(self) -> Router {
         self.router

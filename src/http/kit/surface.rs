@@ -26,7 +26,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 /// A row of the table of surfaces.
 #[derive(Debug)]
 pub struct Surface {
-    /// Its name, which is also that of its folder.
+    /// Its name, which is also that of its folder; two surfaces may share one.
     pub name: &'static str,
     /// What its paths begin with; empty for the root.
     pub mount: &'static str,
@@ -81,20 +81,24 @@ impl Surface {
     pub fn mounted(&'static self) -> Routes {
         let below_mount = (self.routes)();
         let below_mount = if self.meets_old_clients { below_mount.with_trailing_slashes() } else { below_mount };
+        let has_something_at_mount = below_mount.has("/");
         let all = if self.mount.is_empty() { below_mount } else { Routes::new().nest(self.mount, below_mount) };
         #[cfg(not(target_arch = "wasm32"))]
         let all = all.of_surface(self);
         all.map_router(|router| {
-            let router = self.with_fallbacks((self.undocumented)(router));
+            let router = self.with_fallbacks((self.undocumented)(router), has_something_at_mount);
             router.layer(from_fn(move |request, next| respond(self, request, next)))
         })
     }
 
-    fn with_fallbacks(&self, router: Router) -> Router {
+    fn with_fallbacks(&self, router: Router, has_something_at_mount: bool) -> Router {
         let router = if self.mount.is_empty() {
             router.fallback(endpoint!(fallback).as_fallback())
         } else {
-            let paths = ["", "/", "/{*rest}"].map(|rest| [self.mount, rest].concat());
+            // Where all else begins with the organization, the router takes no path that may begin with anything.
+            let rest = if has_something_at_mount { "/{organization}/{*rest}" } else { "/{*rest}" };
+            let paths = ["", "/", rest].into_iter().skip(usize::from(has_something_at_mount));
+            let paths: Vec<String> = paths.map(|rest| [self.mount, rest].concat()).collect();
             paths.iter().fold(router, |router, path| router.route(path, any(endpoint!(fallback).as_fallback())))
         };
         router.method_not_allowed_fallback(endpoint!(method_not_allowed).as_fallback())

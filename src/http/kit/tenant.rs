@@ -26,7 +26,7 @@ pub enum TenantSource {
     /// In the credential. `ADMIN_TOKEN`, which belongs to all organizations, acts in the root organization unless
     /// [`ORGANIZATION_HEADER`] names another one by its slug.
     Credential,
-    /// In the path parameter [`ORGANIZATION_PARAM`].
+    /// In the path parameter [`ORGANIZATION_PARAM`]; in the credential where a path has none.
     Path,
 }
 
@@ -53,6 +53,14 @@ impl Tenant {
         }
     }
 
+    /// The slug that the request names.
+    pub fn slug(&self) -> Option<&str> {
+        match self {
+            Self::Named(slug) => Some(slug),
+            Self::Root | Self::OfCaller => None,
+        }
+    }
+
     /// The organization that `caller` acts in; whether it is the caller's is [`Caller::view_of`]'s to say.
     ///
     /// # Errors
@@ -62,6 +70,10 @@ impl Tenant {
             Self::Root => Ok(OrganizationId::ROOT),
             Self::OfCaller => Ok(caller.home().unwrap_or(OrganizationId::ROOT)),
             Self::Named(slug) => {
+                // The credential tells, as a rule. One that was looked up before its organization was renamed does not.
+                if let Some(home) = caller.home_called(slug) {
+                    return Ok(home);
+                }
                 let found = organizations::by_slug(&*app.ports.database, slug).await?;
                 found.ok_or_else(|| Failure::not_found("Organization"))
             }
@@ -80,8 +92,8 @@ impl Extract for Tenant {
             }
             TenantSource::Path => {
                 let mut params = path_params(request)?.into_iter();
-                let slug = params.find(|(name, _)| name == ORGANIZATION_PARAM).ok_or_else(Failure::unwired)?;
-                Ok(Self::Named(slug.1))
+                let slug = params.find(|(name, _)| name == ORGANIZATION_PARAM);
+                Ok(slug.map_or(Self::OfCaller, |(_, slug)| Self::Named(slug)))
             }
         }
     }

@@ -24,6 +24,17 @@ pub struct Credential {
     pub secret: String,
 }
 
+/// Who asks, and where.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// What the request presents, if anything.
+    pub credential: Option<&'a Credential>,
+    /// The client's IP address.
+    pub address: Option<&'a str>,
+    /// The slug of the organization that the request names: a user who is in several acts in that one.
+    pub organization: Option<&'a str>,
+}
+
 impl Credential {
     /// Under which hash it is looked up, and as what; `None` when it is certainly not one of ours.
     fn matching_hash(&self, hash: TokenHash) -> Option<(TokenKind, TokenHash)> {
@@ -40,7 +51,7 @@ impl Credential {
     }
 }
 
-/// Finds out who presents `credential` (`None` when the request has none), from `address`.
+/// Finds out who asks.
 ///
 /// `prefetch` is what the caller of this function would ask the database next; when the token has to be looked up there,
 /// both go in one round trip.
@@ -50,11 +61,10 @@ impl Credential {
 /// but for the missing, the expired and the disabled one; [`Kind::TooMany`] when too many from this address have failed.
 pub async fn authenticate<B: Batch>(
     app: &App,
-    credential: Option<&Credential>,
-    address: Option<&str>,
+    asker: Asker<'_>,
     prefetch: Option<B>,
 ) -> Result<Authenticated<B::Answer>, Failure> {
-    let Some(credential) = credential.filter(|credential| !credential.secret.is_empty()) else {
+    let Some(credential) = asker.credential.filter(|credential| !credential.secret.is_empty()) else {
         return Err(Failure::new(
             Kind::Unauthenticated,
             "Authentication required. Send a token as HTTP Basic password (any user name) or as Bearer token.",
@@ -65,13 +75,13 @@ pub async fn authenticate<B: Batch>(
         return Ok(Authenticated { caller: Arc::new(Caller::admin()?), prefetched: None });
     }
     let Some((kind, known_as)) = credential.matching_hash(hash.clone()) else {
-        failed_credentials::require_few(app, address)?;
-        failed_credentials::record_unknown(app, &hash, address);
+        failed_credentials::require_few(app, asker.address)?;
+        failed_credentials::record_unknown(app, &hash, asker.address);
         return Err(unauthenticated());
     };
     let Authenticated { caller, prefetched } = match recall(app, &known_as, app.now()) {
         Some(caller) => Authenticated { caller: caller.ok_or_else(unauthenticated)?, prefetched: None },
-        None => identify(app, kind, &known_as, address, prefetch).await?,
+        None => identify(app, kind, &known_as, asker, prefetch).await?,
     };
     if caller.is_disabled {
         let detail = "This account was disabled. Ask whoever sold you the packages.";
@@ -88,20 +98,20 @@ async fn identify<B: Batch>(
     app: &App,
     kind: TokenKind,
     hash: &TokenHash,
-    address: Option<&str>,
+    asker: Asker<'_>,
     prefetch: Option<B>,
 ) -> Result<Authenticated<B::Answer>, Failure> {
     let refused = || if kind == TokenKind::Session { session::ended() } else { unauthenticated() };
     if failed_credentials::is_known_to_fail(app, hash) {
         return Err(refused());
     }
-    failed_credentials::admit_credential(app, hash, address).await?;
+    failed_credentials::admit_credential(app, hash, asker.address).await?;
     let (caller, prefetched) = match kind {
-        TokenKind::Session => session::look_up_session(app, hash, prefetch).await?,
+        TokenKind::Session => session::look_up_session(app, hash, asker.organization, prefetch).await?,
         TokenKind::Access | TokenKind::Invitation | TokenKind::Reset => look_up(app, hash, prefetch).await?,
     };
     let Some(caller) = caller else {
-        failed_credentials::record_unknown(app, hash, address);
+        failed_credentials::record_unknown(app, hash, asker.address);
         return Err(refused());
     };
     failed_credentials::recognize(app, hash);

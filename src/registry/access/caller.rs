@@ -54,6 +54,8 @@ pub struct Caller {
     pub name: String,
     /// The organization that the credential belongs to; `None` is `ADMIN_TOKEN`'s, which belongs to all of them.
     home: Option<OrganizationId>,
+    /// What that was called when the credential was looked up; `None` when nobody has told.
+    slug: Option<String>,
     /// What it may do.
     pub scopes: Vec<Scope>,
     grants: Vec<Arc<Grant>>,
@@ -80,6 +82,11 @@ impl Caller {
     /// The organization that the credential belongs to; `None` when it belongs to all of them.
     pub fn home(&self) -> Option<OrganizationId> {
         self.home
+    }
+
+    /// The organization that the credential belongs to, if it was called `slug` when the credential was looked up.
+    pub fn home_called(&self, slug: &str) -> Option<OrganizationId> {
+        self.home.filter(|_| self.slug.as_deref() == Some(slug))
     }
 
     /// What the caller sees of `organization` at `now`.
@@ -114,7 +121,8 @@ impl Caller {
     pub fn bytes(&self) -> usize {
         let scopes = self.scopes.capacity() * size_of::<Scope>();
         let grants: usize = self.grants.iter().map(|grant| grant.bytes()).sum();
-        size_of::<Self>() + size_of::<View>() + self.name.capacity() + scopes + grants
+        let texts = self.name.capacity() + self.slug.as_ref().map_or(0, String::capacity);
+        size_of::<Self>() + size_of::<View>() + texts + scopes + grants
     }
 
     /// The constraint of each of its grants.
@@ -158,6 +166,7 @@ impl Caller {
             subject: Subject::Admin,
             name: "admin".to_owned(),
             home: None,
+            slug: None,
             scopes: vec![Scope::Admin],
             grants: vec![Arc::new(Grant::from_row(&everything())?)],
             view: Mutex::default(),
@@ -171,13 +180,14 @@ impl Caller {
         })
     }
 
-    /// The user of an account. Every role sees every package.
-    pub fn of_account(account: Account) -> Result<Self, Failure> {
+    /// The user of an account, as a member of an organization that is called `slug`. Every role sees every package.
+    pub fn of_account(account: Account, slug: Option<String>) -> Result<Self, Failure> {
         let role = role_of(&account.user)?;
         Ok(Self {
             subject: Subject::User { id: account.user.id },
             name: format!("user:{}", account.user.uid),
             home: Some(account.user.organization),
+            slug,
             scopes: role.scopes(),
             grants: vec![Arc::new(Grant::from_row(&everything())?)],
             view: Mutex::default(),
@@ -203,6 +213,7 @@ impl Caller {
                 None => format!("token:{}", record.uid),
             },
             home: Some(record.organization),
+            slug: record.organization_slug,
             scopes: Scope::of_stored(&record.scopes),
             grants: read_grants(record.grants, known)?,
             view: Mutex::default(),
@@ -225,6 +236,7 @@ pub struct CachedCredential {
     uid: String,
     #[serde(rename = "organization_id")]
     organization: OrganizationId,
+    organization_slug: Option<String>,
     scopes: Vec<String>,
     grants: Vec<GrantRow>,
     rate_limit_max: Option<i64>,
@@ -242,6 +254,7 @@ impl From<TokenRow> for CachedCredential {
             id: row.id,
             uid: row.uid,
             organization: row.organization,
+            organization_slug: row.organization_slug,
             scopes: row.scopes,
             grants: row.grants,
             rate_limit_max: row.rate_limit_max,

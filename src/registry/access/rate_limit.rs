@@ -71,13 +71,22 @@ pub enum RateLimit {
     OfCredential,
     /// As many an hour for every caller.
     PerHour(i64),
-    /// As many a minute for every caller.
+    /// As many a minute for every caller whose credential has no limit of its own, which is one of an hour.
     PerMinute(i64),
     /// As many a minute as the caller may download of one package ([`downloads_of`]).
     Downloads,
 }
 
 impl RateLimit {
+    /// The limit that holds for `caller`: a credential's own one holds wherever it is used.
+    #[must_use]
+    pub fn of(self, caller: &Caller) -> Self {
+        match self {
+            Self::PerMinute(_) if caller.rate_limit_max.is_some() => Self::OfCredential,
+            other => other,
+        }
+    }
+
     /// The window in which requests are counted.
     pub const fn window(self) -> Window {
         match self {

@@ -69,13 +69,14 @@ async fn was_seen(app: &App, hash: &TokenHash, now: Millis) -> bool {
 pub async fn look_up_session<B: Batch>(
     app: &App,
     hash: &TokenHash,
+    slug: Option<&str>,
     prefetch: Option<B>,
 ) -> Result<(Option<Arc<Caller>>, Option<B::Answer>), Failure> {
     let now = app.now();
     let was_seen = was_seen(app, hash, now).await;
-    let batch = (sessions::look_up(hash.as_str(), now, now.minus(IDLE_TIMEOUT)), prefetch);
+    let batch = (sessions::look_up(hash.as_str(), now, now.minus(IDLE_TIMEOUT), slug), prefetch);
     let (session, prefetched) = app.ports.database.ask(batch).await?;
-    let Some(SessionRow { id, uid, user: Some(user), rate_limits, .. }) = session else {
+    let Some(SessionRow { id, uid, user: Some(user), organization_slug, rate_limits, .. }) = session else {
         return Ok((None, prefetched));
     };
     if !was_seen {
@@ -83,7 +84,7 @@ pub async fn look_up_session<B: Batch>(
     }
     let rate_limits = rate_limits.unwrap_or_default();
     let account = Account { user, session_id: id, session_uid: uid, rate_limits };
-    Ok((Some(Arc::new(Caller::of_account(account)?)), prefetched))
+    Ok((Some(Arc::new(Caller::of_account(account, organization_slug)?)), prefetched))
 }
 
 /// Has the database note that a session was seen, and KV behind it. Nobody waits for that, and nothing is written for a

@@ -5,6 +5,7 @@
 //! versions that [`VersionFilter::sees`] lets through. Both are cached in the isolate under what they were made from, so that
 //! a warm request asks nobody.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +14,17 @@ use bytes::Bytes;
 use composer::{DocumentForm, PackageName};
 use sha2::{Digest, Sha256};
 
-use crate::ports::{Fault, Job};
+use crate::ports::Job;
 use crate::registry::access::view::{Fingerprint, VersionFilter, View};
 use crate::registry::delivery::claims::is_claimed;
+use crate::registry::delivery::document_text::{DocumentRequest, document_text};
 use crate::registry::delivery::filtered::VisibleVersions;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::{BoundedCache, Cached};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::{
-    Audience, DOCUMENT_TTL, DocumentCache, DocumentKind, NameResolution, PackageDocuments, StoredDocuments, assemble,
-    keyed_by_version,
+    DOCUMENT_TTL, DocumentCache, DocumentKind, NameResolution, PackageDocuments, StoredDocuments, assemble,
 };
-use crate::registry::packages::render::absolute;
 use crate::registry::sources::composer::lookup;
 use crate::store::packages::documents::{self, DocumentPart, RequestedBranches};
 use crate::store::{OrganizationId, Query};
@@ -103,19 +103,6 @@ pub enum ViewCacheEntry {
 
 /// Bodies made for one view, and what the view sees. They go by their revision, so that nothing has to invalidate them.
 pub type BodyCache = BoundedCache<BodyKey, ViewCacheEntry>;
-
-/// Which document is asked for, and how.
-#[derive(Debug, Clone, Copy)]
-pub struct DocumentRequest<'a> {
-    /// The package.
-    pub name: &'a PackageName,
-    /// Which of its documents.
-    pub part: DocumentKind,
-    /// In which form.
-    pub form: DocumentForm,
-    /// Origin of its URLs, without a slash at the end.
-    pub base_url: &'a str,
-}
 
 /// The statement that [`document`] would run for this package, for a caller who asks the database anyway; `None` when
 /// memory has the answer.
@@ -200,19 +187,21 @@ async fn visible_document(
         key.fingerprint = view.body_fingerprint(fingerprint);
     }
     let shows_branches = is_whole || seen.as_ref().is_some_and(|seen| !seen.dev.is_empty());
-    if wanted.part == DocumentKind::Dev && shows_branches && documents.request_branches() {
+    if wanted.part.has(DocumentKind::Dev) && shows_branches && documents.request_branches() {
         zip_branches(app, view.organization(), wanted.name);
     }
     if let Some(ViewCacheEntry::Body(body)) = app.memory.slot::<BodyCache>().lock().get(&key) {
         return Ok(Lookup::Visible(body));
     }
-    let text = if is_whole {
-        full_document(&documents, wanted)?
-    } else {
-        let look = || VisibleVersions::of(&scope, &documents, wanted.name, view.shows_source());
-        let seen = seen.map_or_else(look, Ok)?;
-        subset(&documents, &seen, view, wanted)?
-    };
+    if !is_whole && seen.is_none() {
+        seen = Some(VisibleVersions::of(&scope, &documents, wanted.name, view.shows_source())?);
+    }
+    let notices = documents.notices();
+    let notices = seen
+        .as_ref()
+        .map_or_else(|| Cow::Borrowed(notices), |seen| Cow::Owned(notices.limited_to(Some(&seen.versions))));
+    let mut text = document_text(&documents, seen.as_ref(), view, wanted)?;
+    notices.add_to(&mut text);
     let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint.in_form(wanted.form)));
     app.memory.slot::<BodyCache>().lock().put(key, ViewCacheEntry::Body(body.clone()), body.bytes.len());
     Ok(Lookup::Visible(body))
@@ -312,35 +301,4 @@ async fn current_parts(
         }
     }
     Ok(database.ask(query).await?)
-}
-
-/// A document as everybody sees it who sees all of it.
-fn full_document(documents: &PackageDocuments, wanted: DocumentRequest<'_>) -> Result<String, Fault> {
-    let text = documents.text(wanted.part);
-    let mut text = match wanted.form {
-        DocumentForm::Minified => absolute(text, wanted.base_url),
-        DocumentForm::KeyedByVersion => absolute(&keyed_by_version(text, wanted.name)?, wanted.base_url),
-    };
-    documents.notices().add_to(&mut text);
-    Ok(text)
-}
-
-/// A document with the versions that are seen. One without any, of a package with visible versions in its other
-/// document, is an empty list, so that the name is not looked for elsewhere.
-fn subset(
-    documents: &PackageDocuments,
-    seen: &VisibleVersions,
-    view: &View,
-    wanted: DocumentRequest<'_>,
-) -> Result<String, Fault> {
-    let [stable, dev] = documents.indexed(wanted.name)?;
-    let (indexed, positions) = match wanted.part {
-        DocumentKind::Stable => (stable, &seen.stable),
-        DocumentKind::Dev => (dev, &seen.dev),
-    };
-    let audience = if view.shows_source() { Audience::Developers } else { Audience::Customers };
-    let text = indexed.subset(documents.text(wanted.part), wanted.name, positions, audience, wanted.form)?;
-    let mut text = absolute(&text, wanted.base_url);
-    documents.notices().limited_to(Some(&seen.versions)).add_to(&mut text);
-    Ok(text)
 }

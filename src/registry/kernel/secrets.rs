@@ -1,6 +1,6 @@
 //! Secrets: how tokens are made and recognised, and how credentials lie encrypted in the database.
 //!
-//! A token is a prefix (`rst_`; sessions and links have others) + 40 random base62 characters + 6 characters of CRC-32
+//! A token is a prefix (`rst_`, or `pri_`; sessions and links have others) + 40 random base62 characters + 6 characters of CRC-32
 //! over what stands before: a mistyped or made-up one is refused without a look-up, and secret scanners can find it.
 //! Only its SHA-256 is stored. A consumer's key pair is looked up like a token, by a hash of both keys.
 //! Credentials are sealed with AES-256-GCM; the key's id and the row's id are authenticated with them, so that a
@@ -30,13 +30,17 @@ pub enum TokenKind {
     Reset,
 }
 
-/// All of the same length.
-const TOKEN_PREFIXES: [(TokenKind, &str); 4] = [
+/// All of the same length; of those of a kind, the first is what new tokens begin with.
+const TOKEN_PREFIXES: [(TokenKind, &str); 5] = [
     (TokenKind::Access, "rst_"),
+    // What the document of organizations shows: no other than the first but for its looks.
+    (TokenKind::Access, ORGANIZATION_TOKEN_PREFIX),
     (TokenKind::Session, "rss_"),
     (TokenKind::Invitation, "rsi_"),
     (TokenKind::Reset, "rsr_"),
 ];
+/// What tokens begin with that are made below `/api/organizations`.
+pub const ORGANIZATION_TOKEN_PREFIX: &str = "pri_";
 const TOKEN_PREFIX_CHARACTERS: usize = 4;
 const TOKEN_RANDOM_CHARACTERS: usize = 40; // log2(62^40) = 238 bits
 const TOKEN_CHECKSUM_CHARACTERS: usize = 6; // 62^6 > 2^32
@@ -56,6 +60,11 @@ impl PlainToken {
     /// A new random token.
     pub fn generate(kind: TokenKind, entropy: &dyn Entropy) -> Result<Self, Fault> {
         let prefix = TOKEN_PREFIXES.iter().find(|(known, _)| *known == kind).map_or("", |(_, prefix)| prefix);
+        Self::with_prefix(prefix, entropy)
+    }
+
+    /// A new random token that begins with `prefix`, one of those that [`PlainToken::parse`] knows.
+    pub fn with_prefix(prefix: &str, entropy: &dyn Entropy) -> Result<Self, Fault> {
         let mut text = String::from(prefix);
         push_random(entropy, &mut text, TOKEN_PREFIX_CHARACTERS + TOKEN_RANDOM_CHARACTERS)?;
         text.push_str(&checksum(&text));
@@ -292,9 +301,11 @@ mod tests {
     #[test]
     fn a_generated_token_is_recognised_and_a_changed_one_is_not() {
         for (kind, prefix) in TOKEN_PREFIXES {
-            let token = PlainToken::generate(kind, &entropy()).expect("entropy");
+            let token = PlainToken::with_prefix(prefix, &entropy()).expect("entropy");
             assert_eq!(token.expose().len(), 50);
             assert!(token.expose().starts_with(prefix));
+            let made = PlainToken::generate(kind, &entropy()).expect("entropy");
+            assert_eq!(PlainToken::parse(made.expose()).map(|(kind, _)| kind), Some(kind));
             assert_eq!(PlainToken::parse(token.expose()).map(|(kind, _)| kind), Some(kind));
             let mut changed = token.expose().to_owned();
             changed.replace_range(10..11, if &changed[10..11] == "x" { "y" } else { "x" });

@@ -29,6 +29,15 @@ pub enum DocumentKind {
     Stable,
     /// `{package}~dev.json`.
     Dev,
+    /// What both have, for programs that know of no second one.
+    Both,
+}
+
+impl DocumentKind {
+    /// Whether it has the versions of the other documents too.
+    pub fn has(self, other: Self) -> bool {
+        self == other || self == Self::Both
+    }
 }
 
 /// A package's documents as the database has them.
@@ -88,12 +97,10 @@ impl PackageDocuments {
         &self.notices
     }
 
-    /// One of the two.
-    pub fn text(&self, part: DocumentKind) -> &str {
-        match part {
-            DocumentKind::Stable => &self.stable,
-            DocumentKind::Dev => &self.dev,
-        }
+    /// Those of the two that `kind` has.
+    pub fn texts(&self, kind: DocumentKind) -> impl Iterator<Item = &str> {
+        let both = [(DocumentKind::Stable, &self.stable), (DocumentKind::Dev, &self.dev)];
+        both.into_iter().filter(move |(one, _)| kind.has(*one)).map(|(_, text)| text.as_str())
     }
 }
 
@@ -246,37 +253,30 @@ impl IndexedDocument {
         self.versions.get(position).map(|version| &version.normalized)
     }
 
-    /// The text `document` with nothing but the versions at these positions, and of them what `audience` is shown.
-    pub fn subset(
-        &self,
-        document: &str,
-        name: &PackageName,
-        positions: &[usize],
-        audience: Audience,
-        form: DocumentForm,
-    ) -> Result<String, Fault> {
-        let minified = self.index.subset(document, name, positions, |key, value| match audience {
+    /// The text `document` with nothing but the versions at these positions, and of them what `audience` is shown; minified.
+    pub fn subset(&self, document: &str, name: &PackageName, positions: &[usize], audience: Audience) -> String {
+        self.index.subset(document, name, positions, |key, value| match audience {
             Audience::Developers => Some(Cow::Borrowed(value)),
             Audience::Customers => for_customers(key, value),
-        });
-        match form {
-            DocumentForm::Minified => Ok(minified),
-            DocumentForm::KeyedByVersion => keyed_by_version(&minified, name),
-        }
+        })
     }
 }
 
-/// A minified document as clients other than composer get it: each version in full under its name.
-pub fn keyed_by_version(text: &str, name: &PackageName) -> Result<String, Fault> {
-    let mut document: composer::Map = serde_json::from_str(text).map_err(|error| damaged(name, &error))?;
-    let entries = document
-        .get_mut("packages")
-        .and_then(|packages| packages.get_mut(name.as_str()))
-        .map(Value::take)
-        .ok_or_else(|| damaged(name, &"no entries"))?;
-    let differences: Vec<composer::Map> = serde_json::from_value(entries).map_err(|error| damaged(name, &error))?;
-    let mut expander = composer::Expander::default();
-    let entries = differences.into_iter().map(|difference| expander.next(difference));
+/// The versions of some minified documents of a package as clients other than composer get them: each in full under its name.
+pub fn keyed_by_version<'a>(texts: impl IntoIterator<Item = &'a str>, name: &PackageName) -> Result<String, Fault> {
+    let mut entries = Vec::new();
+    for text in texts {
+        let mut document: composer::Map = serde_json::from_str(text).map_err(|error| damaged(name, &error))?;
+        let differences = document
+            .get_mut("packages")
+            .and_then(|packages| packages.get_mut(name.as_str()))
+            .map(Value::take)
+            .ok_or_else(|| damaged(name, &"no entries"))?;
+        let differences: Vec<composer::Map> =
+            serde_json::from_value(differences).map_err(|error| damaged(name, &error))?;
+        let mut expander = composer::Expander::default();
+        entries.extend(differences.into_iter().map(|difference| expander.next(difference)));
+    }
     Ok(composer::document_json(name, entries, DocumentForm::KeyedByVersion))
 }
 

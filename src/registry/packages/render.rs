@@ -22,6 +22,8 @@ use crate::store::packages::version_source::VersionSource;
 /// Stands for the origin in stored documents. Quotes inside of JSON strings are escaped, so only a key `url` can
 /// be found by it.
 const ORIGIN_MARKER: &str = "\"url\":\"rostrum:/";
+/// What [`dist_url`] begins with, as a value of the key `url`.
+const ADDRESS_MARKER: &str = "\"url\":\"rostrum:/dist/";
 
 /// A stored document with the URLs of `base_url` (an origin without a slash at the end), and without the marks of what the
 /// registry has filled in.
@@ -35,6 +37,24 @@ pub fn absolute(text: &str, base_url: &str) -> String {
 /// the commit, so what it leads to never changes. `ending` is that of [`DistType::address_ending`].
 pub fn dist_url(name: &PackageName, version: &str, reference: &str, ending: &str) -> String {
     format!("rostrum:/dist/{name}/{}/{reference}{ending}", percent_encoded(version))
+}
+
+/// The same text, in which the address of each zip names the version alone, as `/packages/{vendor}/{package}/{version}.zip`.
+pub fn addressed_by_version(text: &str) -> String {
+    let mut rest = text;
+    let mut addressed = String::with_capacity(text.len());
+    while let Some((before, after)) = rest.split_once(ADDRESS_MARKER) {
+        let (address, behind) = after.split_once('"').unwrap_or((after, ""));
+        addressed.push_str(before);
+        // Another kind of archive than a zip has no other address.
+        match address.strip_suffix(".zip").and_then(|address| address.rsplit_once('/')) {
+            Some((version, _reference)) => addressed.extend(["\"url\":\"rostrum:/packages/", version, ".zip\""]),
+            None => addressed.extend([ADDRESS_MARKER, address, "\""]),
+        }
+        rest = behind;
+    }
+    addressed.push_str(rest);
+    addressed
 }
 
 /// Stands for the commit in the address of a branch's zip. Composer puts the one in that is locked, so that somebody who

@@ -24,45 +24,60 @@ pub struct SessionRow {
     pub seen_at: Millis,
     /// When it ends whatever happens.
     pub expires_at: Millis,
-    /// The user, in its first organization; `None` when the user is blocked or in none, or has ended all sessions of
-    /// this one's epoch.
+    /// The user, in the organization that was asked for, or else in its first one; `None` when the user is blocked or in
+    /// none, or has ended all sessions of this one's epoch.
     #[serde(deserialize_with = "optional_json_text")]
     pub user: Option<UserRow>,
-    /// Those of that organization, when they are set.
+    /// What that organization is called.
+    pub organization_slug: Option<String>,
+    /// Its limits, when they are set.
     #[serde(deserialize_with = "optional_json_text")]
     pub rate_limits: Option<RateLimits>,
 }
 
+/// Of the session `sessions`, whose user is the member `m` of the organization `o`, if it is one of any.
 macro_rules! session_columns {
     () => {
-        "id, uid, address, user_agent, created_at, seen_at, expires_at,
+        "sessions.id, sessions.uid, sessions.address, sessions.user_agent, sessions.created_at, sessions.seen_at,
+         sessions.expires_at, o.slug AS organization_slug,
          (SELECT json_object('id', u.id, 'uid', u.uid, 'organization_id', m.organization_id, 'email', u.email,
                  'name', u.name, 'role', m.role, 'session_epoch', u.session_epoch, 'blocked_at', u.blocked_at,
                  'totp_enabled_at', u.totp_enabled_at, 'created_at', u.created_at, 'last_login_at', u.last_login_at,
                  'recovery_codes_left', (SELECT count(*) FROM recovery_codes r WHERE r.user_id = u.id),
                  'organizations', (SELECT count(*) FROM memberships o WHERE o.user_id = u.id))
-            FROM users u JOIN memberships m ON m.user_id = u.id
-           WHERE u.id = sessions.user_id AND u.session_epoch = sessions.epoch AND u.blocked_at IS NULL
-           ORDER BY m.organization_id LIMIT 1) AS user,
-         (SELECT s.value FROM settings s WHERE s.key = 'rate_limits' AND s.organization_id = (
-            SELECT min(m.organization_id) FROM memberships m WHERE m.user_id = sessions.user_id)) AS rate_limits"
+            FROM users u
+           WHERE u.id = m.user_id AND u.session_epoch = sessions.epoch AND u.blocked_at IS NULL) AS user,
+         (SELECT s.value FROM settings s
+           WHERE s.key = 'rate_limits' AND s.organization_id = m.organization_id) AS rate_limits"
     };
 }
 
 /// What makes a session alive, apart from its user: bound as `?2` (now) and `?3` (since when it must have been seen).
 macro_rules! is_alive {
     () => {
-        " expires_at > ?2 AND seen_at > ?3"
+        " sessions.expires_at > ?2 AND sessions.seen_at > ?3"
     };
 }
 
 // Across organizations: a session belongs to a user, who is one in every organization.
 
-/// The session whose token has this hash (SHA-256, lowercase hex), if it was seen after `idle_since` and is not over.
-pub fn look_up(hash: &str, now: Millis, idle_since: Millis) -> Query<Option<SessionRow>> {
+/// The session whose token has this hash (SHA-256, lowercase hex), if it was seen after `idle_since` and is not over; its
+/// user as a member of the organization with this `slug`, or of its first one.
+pub fn look_up(hash: &str, now: Millis, idle_since: Millis, slug: Option<&str>) -> Query<Option<SessionRow>> {
     Query::one(
-        concat!("SELECT ", session_columns!(), " FROM sessions WHERE hash = ?1 AND", is_alive!()),
-        [hash.into(), now.into(), idle_since.into()],
+        concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM sessions
+              LEFT JOIN memberships m ON m.user_id = sessions.user_id AND m.organization_id = coalesce(
+                (SELECT n.organization_id FROM organizations b
+                   JOIN memberships n ON n.organization_id = b.id AND n.user_id = sessions.user_id WHERE b.slug = ?4),
+                (SELECT min(f.organization_id) FROM memberships f WHERE f.user_id = sessions.user_id))
+              LEFT JOIN organizations o ON o.id = m.organization_id
+              WHERE sessions.hash = ?1 AND",
+            is_alive!()
+        ),
+        [hash.into(), now.into(), idle_since.into(), slug.into()],
     )
 }
 
@@ -160,9 +175,12 @@ pub async fn page(
             "SELECT ",
             session_columns!(),
             " FROM sessions
-               WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
+              LEFT JOIN memberships m ON m.user_id = sessions.user_id AND m.organization_id = (
+                SELECT min(f.organization_id) FROM memberships f WHERE f.user_id = sessions.user_id)
+              LEFT JOIN organizations o ON o.id = m.organization_id
+              WHERE sessions.user_id = ?1 AND sessions.epoch = (SELECT session_epoch FROM users WHERE id = ?1) AND",
             is_alive!(),
-            " ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+            " ORDER BY sessions.id DESC LIMIT ?4 OFFSET ?5"
         ),
         [user_id.into(), now.into(), idle_since.into(), page.limit.into(), page.offset.into()],
     );

@@ -19,6 +19,8 @@ pub struct TokenRow {
     /// The organization it belongs to.
     #[serde(rename = "organization_id")]
     pub organization: OrganizationId,
+    /// What that is called; `None` of a token that was not read from the database.
+    pub organization_slug: Option<String>,
     /// Free text of whoever made it.
     pub description: String,
     /// Scope names.
@@ -56,6 +58,7 @@ macro_rules! columns_but_expiry {
     () => {
         "id, uid, organization_id, description, scopes, metadata, created_at, last_used_at, revoked_at, revision,
          consumer_id,
+         (SELECT o.slug FROM organizations o WHERE o.id = tokens.organization_id) AS organization_slug,
          coalesce(rate_limit_max, (SELECT c.rate_limit_max FROM consumers c WHERE c.id = tokens.consumer_id))
              AS rate_limit_max,
          EXISTS (SELECT 1 FROM consumers c WHERE c.id = tokens.consumer_id AND c.is_enabled = 0) AS is_disabled,

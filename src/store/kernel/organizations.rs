@@ -217,18 +217,30 @@ pub async fn by_slug(db: &dyn Database, slug: &str) -> Result<Option<Organizatio
     Ok(db.ask(query).await?.map(|found| found.id))
 }
 
-/// Makes an organization that publishes nothing yet. A [`DatabaseError::Conflict`] says that the slug is taken.
+/// An organization about to be made.
+pub struct NewOrganization<'a> {
+    /// Public id.
+    pub uid: &'a str,
+    /// What its addresses have.
+    pub slug: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+    /// What it is for.
+    pub description: Option<&'a str>,
+}
+
+/// Makes an organization that publishes nothing yet; `noted` is run right behind the change. A [`DatabaseError::Conflict`] says
+/// that the slug is taken.
 pub async fn insert(
     db: &dyn Database,
-    uid: &str,
-    slug: &str,
-    name: &str,
+    new: NewOrganization<'_>,
     now: Millis,
-) -> Result<Option<OrganizationId>, DatabaseError> {
-    let query: Query<Option<Found>> = Query::one(
-        "INSERT INTO organizations (uid, slug, name, revision, names_revision, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5) RETURNING id",
-        [uid.into(), slug.into(), name.into(), now.seconds().into(), now.into()],
+    noted: Option<Stmt>,
+) -> Result<(), DatabaseError> {
+    let insert = Stmt::new(
+        "INSERT INTO organizations (uid, slug, name, description, revision, names_revision, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+        [new.uid.into(), new.slug.into(), new.name.into(), new.description.into(), now.seconds().into(), now.into()],
     );
-    Ok(db.ask(query).await?.map(|made| made.id))
+    db.ask((insert, noted)).await.map(drop)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 pub mod authority;
 pub mod changes;
 pub mod documents;
+pub mod inline;
 pub mod lists;
 pub mod publication;
 pub mod remarks;

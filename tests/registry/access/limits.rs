@@ -10,9 +10,13 @@ use crate::support::{ADMIN, TestRegistry};
 
 const LIMITED: &str = "This is about the whole organization, and your token is limited to some packages. Use one that is limited to none.";
 
-/// A path with something in the place of each parameter.
+/// A path with something in the place of each parameter, and the organization in its own.
 fn filled_in(path: &str) -> String {
-    let segments = path.split('/').map(|segment| if segment.starts_with('{') { "x" } else { segment });
+    let segments = path.split('/').map(|segment| match segment {
+        "{organization}" => "default",
+        other if other.starts_with('{') => "x",
+        other => other,
+    });
     segments.collect::<Vec<&str>>().join("/")
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use composer::PackageName;
 use rostrum::ports::Stmt;
-use rostrum::registry::access::authenticate::{Credential, authenticate};
+use rostrum::registry::access::authenticate::{Asker, Credential, authenticate};
 use rostrum::registry::access::caller::Caller;
 use rostrum::registry::access::rate_limit::{RateLimit, consume, refund};
 use rostrum::registry::kernel::app::App;
@@ -354,7 +354,8 @@ async fn a_changed_limit_counts_what_was_used_already() {
 /// The caller behind a token.
 async fn caller_of(app: &App, token: &str) -> Arc<Caller> {
     let credential = Credential { user: None, secret: token.to_owned() };
-    authenticate(app, Some(&credential), None, None::<Stmt>).await.expect("a token").caller
+    let asker = Asker { credential: Some(&credential), address: None, organization: None };
+    authenticate(app, asker, None::<Stmt>).await.expect("a token").caller
 }
 
 #[tokio::test]

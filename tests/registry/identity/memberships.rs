@@ -57,7 +57,7 @@ async fn signed_in(registry: &TestRegistry, person: &TestUser) -> Issuer {
     let user = users::get(&registry.isolate.app, &View::of_nothing(ROOT), &person.id).await.expect("a user");
     let account = Account { user, session_id: 1, session_uid: String::new(), rate_limits: RateLimits::default() };
     let by = Actor::without_view(ROOT, format!("user:{}", person.id), None);
-    Issuer { by, caller: Arc::new(Caller::of_account(account).expect("a caller")) }
+    Issuer { by, caller: Arc::new(Caller::of_account(account, None).expect("a caller")) }
 }
 
 /// A user of the root organization with one role, and of the second one with the other.
@@ -325,7 +325,7 @@ async fn no_look_up_reads_a_whole_table() {
         rostrum::store::access::users::credentials_by_email("a@example.org").stmt().clone(),
         rostrum::store::access::users::credentials(1).stmt().clone(),
         rostrum::store::access::users::by_uid(ROOT, "uid").stmt().clone(),
-        rostrum::store::access::sessions::look_up("hash", START, START).stmt().clone(),
+        rostrum::store::access::sessions::look_up("hash", START, START, None).stmt().clone(),
         rostrum::store::access::sessions::touch_last_seen(1, START, START),
     ] {
         let plan = registry.database.plan(&stmt);

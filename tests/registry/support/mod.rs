@@ -33,7 +33,7 @@ use rostrum::registry::kernel::memory::Memory;
 use rostrum::registry::kernel::secrets::{Keyring, TokenHash};
 use rostrum::registry::operations::cron;
 use rostrum::registry::operations::jobs::perform;
-use rostrum::store::kernel::organizations;
+use rostrum::store::kernel::organizations::{NewOrganization, insert};
 use serde_json::{Value, json};
 
 pub use client::{ORIGIN, TestRequest, TestResponse, send_concurrently, statuses_of_concurrent};
@@ -199,8 +199,8 @@ impl TestRegistry {
     pub async fn organization(&self, slug: &str) {
         let app = &self.isolate.app;
         let uid = new_uid(&*app.ports.entropy, app.now()).expect("entropy");
-        let made = organizations::insert(&*app.ports.database, &uid, slug, slug, app.now()).await;
-        made.expect("the slug is free").expect("made");
+        let new = NewOrganization { uid: &uid, slug, name: slug, description: None };
+        insert(&*app.ports.database, new, app.now(), None).await.expect("the slug is free");
     }
 
     // ------------------------------------------------------------------------------------------ repositories

@@ -110,6 +110,7 @@ impl From<TokenRequest> for TokenSpec {
             grants: request.grants.map(|grants| grants.into_iter().map(Into::into).collect()),
             rate_limit_max: request.rate_limit_max,
             metadata: request.metadata,
+            prefix: None,
         }
     }
 }

@@ -96,6 +96,11 @@ fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Fail
     if spec.description.is_none() {
         return Err(Failure::invalid_field("description", "is required: say what the token is for"));
     }
+    let entropy = &*app.ports.entropy;
+    let plain = match spec.prefix {
+        Some(prefix) => PlainToken::with_prefix(prefix, entropy)?,
+        None => PlainToken::generate(TokenKind::Access, entropy)?,
+    };
     let spec = spec.check()?;
     let scopes = spec.scopes.unwrap_or_else(|| Permissions::ReadOnly.scopes());
     let grants = spec.grants.unwrap_or_else(|| vec![everything()]);
@@ -104,8 +109,9 @@ fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Fail
     let now = app.now();
     let row = TokenRow {
         id: 0,
-        uid: new_uid(&*app.ports.entropy, now)?,
+        uid: new_uid(entropy, now)?,
         organization: issuer.by.organization(),
+        organization_slug: None,
         description: spec.description.unwrap_or_default(),
         scopes: names(&scopes),
         expires_at,
@@ -120,7 +126,7 @@ fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Fail
         rate_limits: None,
         grants,
     };
-    Ok(TokenDraft { plain: PlainToken::generate(TokenKind::Access, &*app.ports.entropy)?, row })
+    Ok(TokenDraft { plain, row })
 }
 
 /// Issues a token; the plain one is in the answer, and kept sealed for a request with a key.

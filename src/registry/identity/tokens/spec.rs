@@ -47,6 +47,8 @@ pub struct TokenSpec {
     pub rate_limit_max: Update<i64>,
     /// The caller's own JSON object.
     pub metadata: Update<Map<String, Value>>,
+    /// What its secret begins with, if not with what those of its kind do.
+    pub prefix: Option<&'static str>,
 }
 
 /// A [`TokenSpec`] in which nothing is wrong.

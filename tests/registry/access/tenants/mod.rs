@@ -2,6 +2,7 @@
 //! query or a body) is answered exactly as what names nothing: in status, headers, body and calls of the ports.
 
 mod fixture;
+mod organizations;
 
 use std::collections::BTreeSet;
 
@@ -154,7 +155,13 @@ const COMPOSER_OPERATIONS: [&str; 4] =
     ["get_dist", "get_package_metadata", "list_providers", "list_platform_providers"];
 
 /// The operations that answer with an empty list where there is nothing of that name.
-const LISTS: [&str; 3] = ["list_consumers_by_email", "list_providers", "list_platform_providers"];
+const LISTS: [&str; 5] = [
+    "list_consumers_by_email",
+    "list_providers",
+    "list_platform_providers",
+    "organization_list_providers",
+    "organization_list_platform_providers",
+];
 
 /// Method and path of an operation of the document, with what stands in its path.
 fn address(document: &Value, operation: &str, values: &[String]) -> (Method, String) {
@@ -207,7 +214,7 @@ fn credentials<'a>(of: &'a OrganizationFixture, slug: Option<&'a str>) -> Vec<Si
         ("the admin token", Box::new(move |request| within(request, slug).bearer(ADMIN))),
         ("an unlimited token", Box::new(|request| request.bearer(&of.unlimited))),
         ("an unlimited token that names its organization", {
-            Box::new(move |request| request.bearer(&of.unlimited).header(ORGANIZATION, slug.unwrap_or("root")))
+            Box::new(move |request| request.bearer(&of.unlimited).header(ORGANIZATION, slug.unwrap_or("default")))
         }),
         ("a user's session", Box::new(|request| request.bearer(&of.login))),
         ("a reader's token", Box::new(|request| request.basic(&of.reader).composer())),
@@ -228,8 +235,18 @@ async fn check_operations(
         registry.advance_seconds(3600);
         sign_in(registry.get("/api/packages")).send().await.expect(200);
         // And which vendors are claimed, which goes by no name.
-        sign_in(registry.get("/p2/vendor/none.json")).composer().send().await;
-        for Named { operation, body, theirs, nothing } in operations(foreign) {
+        let slug = own.1.map_or("default", |_| OTHER);
+        for mount in [String::new(), format!("/org/{slug}")] {
+            sign_in(registry.get(&format!("{mount}/p2/vendor/none.json"))).composer().send().await;
+        }
+        let foreign_slug = if own.1.is_some() { "default" } else { OTHER };
+        let mut asked = operations(foreign);
+        asked.extend(organizations::within_own(slug, foreign));
+        // To the admin token no organization is foreign.
+        if who != "the admin token" {
+            asked.extend(organizations::of_foreign(foreign_slug, foreign));
+        }
+        for Named { operation, body, theirs, nothing } in asked {
             // The root's Composer surface is the root's, whoever asks.
             if own.1.is_some() && COMPOSER_OPERATIONS.contains(&operation) {
                 continue;
@@ -257,7 +274,10 @@ async fn check_operations(
 #[tokio::test]
 async fn every_operation_that_names_something_is_in_the_matrix() {
     let (_, root, _) = two().await;
-    let asked: BTreeSet<&str> = operations(&root).iter().map(|one| one.operation).chain(MAKE_WHAT_THEY_NAME).collect();
+    let mut all = operations(&root);
+    all.extend(organizations::within_own("default", &root));
+    all.extend(organizations::of_foreign(OTHER, &root));
+    let asked: BTreeSet<&str> = all.iter().map(|one| one.operation).chain(MAKE_WHAT_THEY_NAME).collect();
     for (path, methods) in document()["paths"].as_object().expect("paths") {
         for operation in methods.as_object().expect("methods").values().filter(|_| path.contains('{')) {
             let Some(id) = operation["operationId"].as_str() else { continue };
@@ -416,14 +436,14 @@ async fn only_the_admin_token_acts_in_an_organization_that_it_names() {
     let names = async |request: TestRequest| request.send().await.expect(200).text();
     let as_admin = |slug: &str| registry.get("/api/packages").bearer(ADMIN).header(ORGANIZATION, slug);
     assert!(names(as_admin(OTHER)).await.contains(&other.name));
-    assert!(names(as_admin("root")).await.contains(&root.name));
+    assert!(names(as_admin("default")).await.contains(&root.name));
     assert!(names(registry.get("/api/packages").bearer(ADMIN)).await.contains(&root.name));
     for token in [&root.unlimited, &root.login] {
         let foreign = registry.get("/api/packages").bearer(token).header(ORGANIZATION, OTHER).send().await.expect(404);
         let absent =
             registry.get("/api/packages").bearer(token).header(ORGANIZATION, "nowhere").send().await.expect(404);
         assert_eq!(foreign.json(), absent.json());
-        let own = registry.get("/api/packages").bearer(token).header(ORGANIZATION, "root");
+        let own = registry.get("/api/packages").bearer(token).header(ORGANIZATION, "default");
         assert!(names(own).await.contains(&root.name));
     }
     as_admin("nowhere").send().await.expect(404);

@@ -1,0 +1,3 @@
+//! Organizations as people see them.
+
+pub mod profiles;

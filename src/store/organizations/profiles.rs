@@ -1,0 +1,96 @@
+//! `organizations` as people see them.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::ports::{Millis, Stmt};
+use crate::store::kernel::organizations::ListedPackage;
+use crate::store::{OrganizationId, Page, Query, Update};
+
+/// An organization.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OrganizationRow {
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// What its addresses have.
+    pub slug: String,
+    /// What people call it.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// When it was made.
+    pub created_at: Millis,
+}
+
+macro_rules! organization_columns {
+    () => {
+        "o.uid, o.slug, o.name, o.description, o.created_at"
+    };
+}
+
+/// Reads an organization.
+pub fn by_id(organization: OrganizationId) -> Query<Option<OrganizationRow>> {
+    Query::one(
+        concat!("SELECT ", organization_columns!(), " FROM organizations o WHERE o.id = ?1"),
+        [organization.into()],
+    )
+}
+
+/// What an update sets; a field that is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct OrganizationChanges {
+    /// What people call it.
+    pub name: Option<String>,
+    /// What it is for; cleared is nothing.
+    pub description: Update<String>,
+}
+
+/// The statement that changes an organization.
+pub fn update(organization: OrganizationId, changes: OrganizationChanges) -> Stmt {
+    let OrganizationChanges { name, description } = changes;
+    Stmt::new(
+        "UPDATE organizations SET name = coalesce(?2, name), description = iif(?3, ?4, description) WHERE id = ?1",
+        [organization.into(), name.into(), description.is_set().into(), description.into_value().into()],
+    )
+}
+
+/// A package, named by its public id.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NamedPackage {
+    /// Public id (`UUIDv7`).
+    pub uid: String,
+    /// The package.
+    #[serde(flatten)]
+    pub package: ListedPackage,
+}
+
+/// Reads those of an organization's packages that have one of these public ids.
+pub fn packages_by_uids(organization: OrganizationId, uids: &[String]) -> Query<Vec<NamedPackage>> {
+    Query::all(
+        "SELECT p.uid, p.id, p.name, p.revision, length(p.version_index) AS index_bytes FROM json_each(?2) u
+           JOIN packages p ON p.uid = u.value AND p.organization_id = ?1 AND p.renamed_to IS NULL",
+        [organization.into(), json!(uids).to_string().into()],
+    )
+}
+
+// Across organizations: a user may be in several of them, and ADMIN_TOKEN is in all.
+
+/// Reads a page of the organizations that a user is a member of, by slug; of all of them for `None`.
+pub fn page(user_id: Option<i64>, page: Page) -> (Query<Vec<OrganizationRow>>, Query<i64>) {
+    let rows = Query::all(
+        concat!(
+            "SELECT ",
+            organization_columns!(),
+            " FROM organizations o
+              WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.user_id = ?1)
+              ORDER BY o.slug LIMIT ?2 OFFSET ?3"
+        ),
+        [user_id.into(), page.limit.into(), page.offset.into()],
+    );
+    let total = Query::count(
+        "SELECT count(*) AS total FROM organizations o
+          WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM memberships m WHERE m.organization_id = o.id AND m.user_id = ?1)",
+        [user_id.into()],
+    );
+    (rows, total)
+}
