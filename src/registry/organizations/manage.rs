@@ -62,7 +62,7 @@ pub async fn create(app: &App, by: &Actor, spec: OrganizationSpec) -> Result<Org
             Failure::new(Kind::Conflict, format!("The slug `{slug}` is taken. Choose another."))
                 .with_field("slug", "is taken")
         }
-        other => other.into(),
+        fault @ DatabaseError::Fault(_) => fault.into(),
     })?;
     Ok(OrganizationRow { uid, slug, name, description, created_at: now })
 }

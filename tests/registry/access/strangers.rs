@@ -82,6 +82,7 @@ fn filled_in(path: &str, ids: &BTreeMap<&'static str, String>) -> String {
         let composer = !path.starts_with("/api/");
         let value = match segment {
             "{vendor}" => "other".to_owned(),
+            "{organization}" => "default".to_owned(),
             "{name}" => MARK.to_owned(),
             "{package}" if composer => MARK.to_owned(),
             "{file}" if path.starts_with("/providers/{file}") => format!("{}.json", name.replace('/', "%2F")),

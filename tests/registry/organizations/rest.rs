@@ -183,8 +183,8 @@ async fn nobody_makes_a_token_that_holds_more_than_they_do() {
 #[tokio::test]
 async fn an_organization_is_made_named_and_filled_beside_the_others() {
     let registry = TestRegistry::new();
-    let make = |body: Value| registry.post("/api/organizations").bearer(ADMIN).json(&body);
-    let made = make(json!({"name": "Acme & Sons", "description": "Ours"})).send().await.expect(201).json();
+    let ask = |body: Value| registry.post("/api/organizations").bearer(ADMIN).json(&body);
+    let made = ask(json!({"name": "Acme & Sons", "description": "Ours"})).send().await.expect(201).json();
     assert_eq!(
         (made["data"]["slug"].clone(), made["data"]["description"].clone()),
         (json!("acme-sons"), json!("Ours"))
@@ -202,12 +202,12 @@ async fn an_organization_is_made_named_and_filled_beside_the_others() {
             within(registry.get(&format!("/api/audit-log?action={action}")), slug).send().await.expect(200).json();
         assert_eq!(log[0]["target"], made["data"]["id"], "{slug}: {log}");
     }
-    let again = make(json!({"name": "x", "slug": "acme-sons"})).send().await.expect(409).json();
+    let again = ask(json!({"name": "x", "slug": "acme-sons"})).send().await.expect(409).json();
     assert_eq!(again["message"], json!("The slug `acme-sons` is taken. Choose another."));
     for (body, field) in
         [(json!({}), "name"), (json!({"name": "x", "slug": "A b"}), "slug"), (json!({"name": "…"}), "slug")]
     {
-        let reply = make(body.clone()).send().await.expect(422).json();
+        let reply = ask(body.clone()).send().await.expect(422).json();
         assert!(reply["errors"][field].is_array(), "{body}: {reply}");
     }
     assert!(change(json!({"slug": "other"})).send().await.expect(422).json()["errors"]["slug"].is_array());

@@ -25,6 +25,7 @@ async fn no_operation_that_customers_may_call_tells_them_how_often_others_instal
         registry.storefront_post("/consumers/1/tokens", &json!({"description": "x"})).send().await.expect(201);
     let further = further.json()["token"].as_str().expect("a token").to_owned();
     let fill = |segment: &str| match segment {
+        "{organization}" => "default".to_owned(),
         "{vendor}" => "acme".to_owned(),
         "{package}" => "lib".to_owned(),
         "{version}" => "1.0.0".to_owned(),
