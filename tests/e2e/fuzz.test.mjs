@@ -102,13 +102,22 @@ async function configuration() {
     }
   };
   // Schemathesis registers repositories at addresses that nobody answers at, which is not the registry's fault.
-  for (const id of ["get_package_metadata", "get_dist", "register_monorepo"]) {
+  const asking = ["get_package_metadata", "get_dist", "get_organization_package_metadata", "get_organization_zip", "organization_get_dist"];
+  for (const id of [...asking, "register_monorepo"]) {
     lines.push("[[operations]]", `include-operation-id = "${id}"`, "[operations.checks]");
     lines.push('not_a_server_error = { expected-statuses = ["2xx", "3xx", "4xx", "502", "503"] }');
   }
   about({ tag: "repositories" }, { "path.id": [repository.id] });
   about({ tag: "packages" }, { "path.id": [packageId], "path.vendor": ["acme"], "path.name": ["lib"], "path.version": versions });
+  about({ tag: "organizations" }, {
+    "path.organization": ["default"],
+    "path.package": [packageId],
+    "path.vendor": ["acme"],
+    "path.name": ["lib"],
+    "path.id": [repository.id],
+  });
   about({ tag: "composer" }, {
+    "path.organization": ["default"],
     "path.vendor": ["acme"],
     "path.package": ["lib"],
     "path.file": ["lib.json", "lib~dev.json"],

@@ -21,9 +21,10 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::{DocumentKind, assemble};
 use crate::store::packages::inline::{self, NamedPart, SizedPackage};
 
-/// Bytes of stored documents that one statement reads, besides those of one package however large. 2,000 packages of 50
-/// versions, 25 kB each, take 25 statements of the thousand that a request may run.
-const MAX_BYTES: usize = 2 << 20;
+/// Bytes of stored documents that one statement reads, besides those of one package however large, and that are kept while the
+/// reader takes its time: a hundred readers that stall hold 50 MB. 2,000 packages of 50 versions, 25 kB each, take 100 statements
+/// of the thousand that a request may run.
+const MAX_BYTES: usize = 512 << 10;
 /// Packages whose documents one statement reads.
 const MAX_PACKAGES: usize = 200;
 /// What the text of one package's document stands in.
