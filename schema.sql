@@ -203,6 +203,12 @@ CREATE TABLE mirrors (
   PRIMARY KEY (repository_id, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE organization_slugs (
+  slug TEXT PRIMARY KEY,
+  organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE organizations (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -520,6 +526,8 @@ CREATE INDEX memberships_by_organization ON memberships (organization_id, user_i
 CREATE INDEX merged_consumers_by_consumer ON merged_consumers (consumer_id);
 
 CREATE INDEX merged_consumers_by_organization ON merged_consumers (organization_id);
+
+CREATE INDEX organization_slugs_by_organization ON organization_slugs (organization_id);
 
 CREATE INDEX packages_by_repository ON packages (repository_id);
 

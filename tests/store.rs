@@ -22,7 +22,7 @@ const ACROSS: &[(&str, &[&str])] = &[
     ("identity/password_resets", &["by_hash", "carry_out", "delete"]),
     ("identity/throttles", &["clean", "clear", "count", "is_first_beyond", "refund"]),
     ("identity/two_factor", &["disable_totp", "enable_totp", "prepare_totp", "replace_codes", "spend"]),
-    ("kernel/organizations", &["by_slug", "insert"]),
+    ("kernel/organizations", &["by_slug", "insert", "take_slug"]),
     ("kernel/webhook_events", &["notify_failed"]),
     ("operations/addresses", &["forget"]),
     ("operations/migrations", &["is_newest_applied"]),

@@ -54,6 +54,11 @@ fn add_organization(document: &mut Value, info: &OperationInfo) {
         let described = json!({ "name": ORGANIZATION_PARAM, "in": "path", "required": true, "description": "The organization's slug", "schema": { "type": "string" } });
         parameters.insert(0, described);
     }
+    let moved = &mut operation["responses"]["308"];
+    moved["description"] = json!("The organization is called something else by now");
+    moved["headers"]["Location"] =
+        json!({ "description": "The same address with its new slug", "schema": { "type": "string" } });
+    moved["content"]["application/json"]["schema"] = json!({ "$ref": "#/components/schemas/MessageBody" });
 }
 
 fn method_name(info: &OperationInfo) -> String {

@@ -5,8 +5,8 @@
 //! says what each kind of failure looks like.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -83,12 +83,13 @@ pub struct MessageBody {
 }
 
 /// Every kind of failure; of those with the same status, the first one is what an operation means that says no more.
-pub const KINDS: [Kind; 19] = [
+pub const KINDS: [Kind; 20] = [
     Kind::Unauthenticated,
     Kind::WrongCredentials,
     Kind::TwoFactorRequired,
     Kind::Forbidden,
     Kind::NotFound,
+    Kind::Moved,
     Kind::Gone,
     Kind::MethodNotAllowed,
     Kind::NotAcceptable,
@@ -111,6 +112,7 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::Unauthenticated | Kind::WrongCredentials | Kind::TwoFactorRequired => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Moved => StatusCode::PERMANENT_REDIRECT,
         Kind::Gone => StatusCode::GONE,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -135,6 +137,7 @@ pub fn code(kind: Kind) -> &'static str {
         Kind::TwoFactorRequired => "TWO_FACTOR_REQUIRED",
         Kind::Forbidden => "FORBIDDEN",
         Kind::NotFound => "NOT_FOUND",
+        Kind::Moved => "MOVED",
         Kind::Gone => "GONE",
         Kind::MethodNotAllowed => "METHOD_NOT_ALLOWED",
         Kind::NotAcceptable => "NOT_ACCEPTABLE",
@@ -202,7 +205,19 @@ pub fn render_failure(dialect: Dialect, request: &RequestInfo, mut response: Res
     if let Some((name, value)) = header_of(dialect, failure.kind) {
         parts.headers.insert(name, value);
     }
+    if let Some(location) = failure.moved_to().and_then(|slug| moved_address(&request.uri, slug)) {
+        parts.headers.insert(LOCATION, location);
+    }
     Response::from_parts(parts, axum::body::Body::from(body))
+}
+
+/// The address that was asked for, with `slug` in the place of the organization: behind `/org` or `/api/organizations`.
+fn moved_address(uri: &Uri, slug: &str) -> Option<HeaderValue> {
+    let path = uri.path();
+    let mount = ["/org/", "/api/organizations/"].into_iter().find(|mount| path.starts_with(mount))?;
+    let rest = path[mount.len()..].find('/').map_or("", |at| &path[mount.len() + at..]);
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    HeaderValue::try_from([mount, slug, rest, &query].concat()).ok()
 }
 
 fn header_of(dialect: Dialect, kind: Kind) -> Option<(HeaderName, HeaderValue)> {
@@ -249,6 +264,19 @@ mod tests {
         assert_eq!(status_of(ErrorForm::MessageErrors, Failure::invalid("The request body is not JSON.")), 400);
         assert_eq!(status_of(ErrorForm::ErrorCodeDetails, Failure::invalid_field("name", "is missing")), 400);
         assert_eq!(status_of(ErrorForm::Detail, Failure::invalid_field("name", "is missing")), 400);
+    }
+
+    #[test]
+    fn what_has_moved_is_at_the_same_address_of_the_organization_as_it_is_called_now() {
+        for (asked, expected) in [
+            ("/org/old/p2/acme/lib.json", Some("/org/new/p2/acme/lib.json")),
+            ("/org/old/search.json?q=old", Some("/org/new/search.json?q=old")),
+            ("/api/organizations/old", Some("/api/organizations/new")),
+            ("/api/packages", None),
+        ] {
+            let address = moved_address(&asked.parse().expect("a URI"), "new");
+            assert_eq!(address.as_ref().and_then(|value| value.to_str().ok()), expected, "{asked}");
+        }
     }
 
     #[test]

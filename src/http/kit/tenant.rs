@@ -74,8 +74,10 @@ impl Tenant {
                 if let Some(home) = caller.home_called(slug) {
                     return Ok(home);
                 }
-                let found = organizations::by_slug(&*app.ports.database, slug).await?;
-                found.ok_or_else(|| Failure::not_found("Organization"))
+                let absent = || Failure::not_found("Organization");
+                let found = organizations::by_slug(&*app.ports.database, slug).await?.ok_or_else(absent)?;
+                let is_own = caller.home().is_none_or(|home| home == found.id);
+                if is_own && found.slug != *slug { Err(Failure::moved(&found.slug)) } else { Ok(found.id) }
             }
         }
     }

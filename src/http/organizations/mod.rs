@@ -121,7 +121,7 @@ pub async fn get_organization(auth: RequestAuth<PackagesRead>) -> Result<Respons
 pub struct OrganizationRequest {
     /// What people call it.
     name: Option<String>,
-    /// What its addresses have: lower-case letters, digits and hyphens; made of the name if nothing is said. It stays.
+    /// What its addresses have: lower-case letters, digits and hyphens; made of the name if nothing is said.
     slug: Option<String>,
     /// What it is for.
     #[serde(default, deserialize_with = "update")]
@@ -157,7 +157,8 @@ pub async fn create_organization(
     Ok(created(&OrganizationData { data: row.into() }))
 }
 
-/// Changes what the request names.
+/// Changes what the request names. Addresses with the slug that it had before lead to those with its new one, until another
+/// organization takes it.
 #[utoipa::path(
     patch,
     path = "/{organization}",
@@ -165,7 +166,8 @@ pub async fn create_organization(
     request_body = OrganizationRequest,
     responses(
         (status = 200, description = "The organization as it is now", body = OrganizationData),
-        (status = 404, description = "There is no such organization, or it is not the caller's")
+        (status = 404, description = "There is no such organization, or it is not the caller's"),
+        (status = 409, description = "The slug is taken")
     )
 )]
 pub async fn update_organization(

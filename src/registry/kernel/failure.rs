@@ -14,6 +14,9 @@ use crate::ports::{DatabaseError, Fault};
 /// How long a server is left alone that has had too many requests, and does not say how long.
 const DEFAULT_BUSY_WAIT: Duration = Duration::from_secs(15);
 
+/// The field that tells what an organization is called by now.
+const MOVED_TO: &str = "organization";
+
 /// What sort of refusal it is; decides the status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -27,6 +30,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing, or the caller may not know that there is.
     NotFound,
+    /// It is at another address by now, which `fields` tells.
+    Moved,
     /// It is there, and is not handed out any more.
     Gone,
     /// The path exists, the method does not.
@@ -118,6 +123,18 @@ impl Failure {
     /// There is no such `what`.
     pub fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("{what} not found"))
+    }
+
+    /// The organization that was asked for is called `slug` by now.
+    pub fn moved(slug: &str) -> Self {
+        let detail = format!("This organization is called `{slug}` by now. Use that in the address.");
+        Self::new(Kind::Moved, detail).with_field(MOVED_TO, slug)
+    }
+
+    /// What the organization is called by now that was asked for under another slug.
+    pub fn moved_to(&self) -> Option<&str> {
+        let told = self.fields.get(MOVED_TO).filter(|_| self.kind == Kind::Moved)?;
+        told.first().map(String::as_str)
     }
 
     /// `what` changed between the look at it and the change of it.

@@ -10,7 +10,7 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::validation::FieldErrors;
 use crate::store::Update;
-use crate::store::kernel::organizations::{NewOrganization, insert};
+use crate::store::kernel::organizations::{NewOrganization, insert, take_slug};
 use crate::store::organizations::profiles::{OrganizationChanges, OrganizationRow, by_id, update};
 
 /// Most characters of a slug: as many as a host name may have between two dots.
@@ -43,48 +43,63 @@ pub async fn create(app: &App, by: &Actor, spec: OrganizationSpec) -> Result<Org
     check(&mut wrong, name.as_deref(), description.as_deref());
     let name = name.unwrap_or_default();
     let slug = slug.unwrap_or_else(|| slug_of(&name));
-    if !is_slug(&slug) {
-        wrong.push(
-            "slug",
-            format!(
-                "must be 1 to {MAX_SLUG} lower-case letters, digits and hyphens, and begin and end with none of these"
-            ),
-        );
-    }
+    check_slug(&mut wrong, &slug);
     wrong.into_result()?;
     let now = app.now();
     let uid = new_uid(&*app.ports.entropy, now)?;
     let details = json!({ "slug": slug });
     let event = AuditEvent { action: "organization.created", target: &uid, label: Some(&name), details };
     let new = NewOrganization { uid: &uid, slug: &slug, name: &name, description: description.as_deref() };
-    insert(&*app.ports.database, new, now, Some(by.record(app, &event)?)).await.map_err(|error| match error {
-        DatabaseError::Conflict(_) => {
-            Failure::new(Kind::Conflict, format!("The slug `{slug}` is taken. Choose another."))
-                .with_field("slug", "is taken")
-        }
-        fault @ DatabaseError::Fault(_) => fault.into(),
-    })?;
+    let noted = Some(by.record(app, &event)?);
+    insert(&*app.ports.database, new, now, noted).await.map_err(|error| or_taken(&slug, error))?;
     Ok(OrganizationRow { uid, slug, name, description, created_at: now })
 }
 
-/// Changes what the request names.
+/// Changes what the request names. The addresses with a slug that it had before lead to those with its new one, until another
+/// organization takes it.
+///
+/// # Errors
+/// `Conflict` when the slug is taken.
 pub async fn change(app: &App, by: &Actor, spec: OrganizationSpec) -> Result<OrganizationRow, Failure> {
     let mut wrong = FieldErrors::default();
     let OrganizationSpec { slug, name, description } = trimmed(spec);
-    if slug.is_some() {
-        wrong.push("slug", "cannot be changed: it is part of every address in lock files");
+    if let Some(slug) = &slug {
+        check_slug(&mut wrong, slug);
     }
     let described = if let Update::Set(Some(text)) = &description { Some(text.as_str()) } else { None };
     check(&mut wrong, name.as_deref(), described);
     wrong.into_result()?;
+    let organization = by.organization();
     let absent = || Failure::not_found("Organization");
-    let before = app.ports.database.ask(by_id(by.organization())).await?.ok_or_else(absent)?;
-    let details = json!({ "name": name, "description": description.is_set() });
+    let before = app.ports.database.ask(by_id(organization)).await?.ok_or_else(absent)?;
+    let details = json!({ "name": name, "slug": slug, "description": description.is_set() });
     let event = AuditEvent { action: "organization.changed", target: &before.uid, label: Some(&before.name), details };
-    let changes = OrganizationChanges { name, description };
-    let batch = (update(by.organization(), changes), by.record(app, &event)?, by_id(by.organization()));
-    let ((), (), after) = app.ports.database.ask(batch).await?;
+    let freed = slug.as_deref().map(take_slug);
+    let changes = OrganizationChanges { slug: slug.clone(), name, description };
+    let batch = (update(organization, changes, app.now()), by.record(app, &event)?, freed, by_id(organization));
+    let (_, (), _, after) =
+        app.ports.database.ask(batch).await.map_err(|error| or_taken(slug.as_deref().unwrap_or_default(), error))?;
     after.ok_or_else(absent)
+}
+
+/// What is said of a slug that another organization has.
+fn or_taken(slug: &str, error: DatabaseError) -> Failure {
+    match error {
+        DatabaseError::Conflict(_) => {
+            let detail = format!("The slug `{slug}` is taken. Choose another.");
+            Failure::new(Kind::Conflict, detail).with_field("slug", "is taken")
+        }
+        fault @ DatabaseError::Fault(_) => fault.into(),
+    }
+}
+
+fn check_slug(wrong: &mut FieldErrors, slug: &str) {
+    if !is_slug(slug) {
+        let detail = format!(
+            "must be 1 to {MAX_SLUG} lower-case letters, digits and hyphens, and begin and end with a letter or a digit"
+        );
+        wrong.push("slug", detail);
+    }
 }
 
 fn trimmed(spec: OrganizationSpec) -> OrganizationSpec {

@@ -206,15 +206,24 @@ pub fn touch(organization: OrganizationId, touched: Touched, now: Millis) -> Stm
 
 // Across organizations: a request names one by its slug, and an operator makes them.
 
-#[derive(Deserialize)]
-struct Found {
-    id: OrganizationId,
+/// An organization that a slug leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FoundOrganization {
+    /// Primary key.
+    pub id: OrganizationId,
+    /// What it is called now.
+    pub slug: String,
 }
 
-/// The organization with this slug.
-pub async fn by_slug(db: &dyn Database, slug: &str) -> Result<Option<OrganizationId>, DatabaseError> {
-    let query: Query<Option<Found>> = Query::one("SELECT id FROM organizations WHERE slug = ?1", [slug.into()]);
-    Ok(db.ask(query).await?.map(|found| found.id))
+/// The organization with this slug, or else the one that had it last.
+pub async fn by_slug(db: &dyn Database, slug: &str) -> Result<Option<FoundOrganization>, DatabaseError> {
+    let query = Query::one(
+        "SELECT id, slug FROM organizations WHERE id = coalesce(
+           (SELECT o.id FROM organizations o WHERE o.slug = ?1),
+           (SELECT s.organization_id FROM organization_slugs s WHERE s.slug = ?1))",
+        [slug.into()],
+    );
+    db.ask(query).await
 }
 
 /// An organization about to be made.
@@ -242,5 +251,10 @@ pub async fn insert(
          VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
         [new.uid.into(), new.slug.into(), new.name.into(), new.description.into(), now.seconds().into(), now.into()],
     );
-    db.ask((insert, noted)).await.map(drop)
+    db.ask((insert, noted, take_slug(new.slug))).await.map(drop)
+}
+
+/// The statement that forgets who had a slug before, now that somebody has it.
+pub fn take_slug(slug: &str) -> Stmt {
+    Stmt::new("DELETE FROM organization_slugs WHERE slug = ?1", [slug.into()])
 }

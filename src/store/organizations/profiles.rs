@@ -39,19 +39,29 @@ pub fn by_id(organization: OrganizationId) -> Query<Option<OrganizationRow>> {
 /// What an update sets; a field that is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct OrganizationChanges {
+    /// What its addresses have.
+    pub slug: Option<String>,
     /// What people call it.
     pub name: Option<String>,
     /// What it is for; cleared is nothing.
     pub description: Update<String>,
 }
 
-/// The statement that changes an organization.
-pub fn update(organization: OrganizationId, changes: OrganizationChanges) -> Stmt {
-    let OrganizationChanges { name, description } = changes;
-    Stmt::new(
-        "UPDATE organizations SET name = coalesce(?2, name), description = iif(?3, ?4, description) WHERE id = ?1",
-        [organization.into(), name.into(), description.is_set().into(), description.into_value().into()],
-    )
+/// The statements that change an organization, and keep the slug that it had before for its old addresses.
+pub fn update(organization: OrganizationId, changes: OrganizationChanges, now: Millis) -> [Stmt; 2] {
+    let OrganizationChanges { slug, name, description } = changes;
+    let keep = Stmt::new(
+        "INSERT INTO organization_slugs (slug, organization_id, created_at)
+         SELECT slug, id, ?3 FROM organizations WHERE id = ?1 AND slug <> coalesce(?2, slug)
+         ON CONFLICT (slug) DO UPDATE SET organization_id = excluded.organization_id, created_at = excluded.created_at",
+        [organization.into(), slug.clone().into(), now.into()],
+    );
+    let update = Stmt::new(
+        "UPDATE organizations SET slug = coalesce(?2, slug), name = coalesce(?3, name),
+                description = iif(?4, ?5, description) WHERE id = ?1",
+        [organization.into(), slug.into(), name.into(), description.is_set().into(), description.into_value().into()],
+    );
+    [keep, update]
 }
 
 /// A package, named by its public id.

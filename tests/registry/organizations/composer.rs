@@ -182,6 +182,22 @@ async fn warm_metadata_of_an_organization_asks_nobody() {
 }
 
 #[tokio::test]
+async fn cold_metadata_of_an_organization_takes_one_statement_once_kv_knows_the_token() {
+    let registry = two().await;
+    let reader = token(&registry, "acme", json!({})).await;
+    let path = "/org/acme/p2/acme/lib.json";
+    let ask = async || {
+        let isolate = registry.another_isolate();
+        let (reply, calls) = registry.counted(isolate.get(path).basic(&reader).composer().send()).await;
+        reply.expect(200);
+        registry.run_until_idle().await;
+        (calls.round_trips, calls.statements)
+    };
+    assert_eq!(ask().await, (2, 2), "the token, and then the document of its organization");
+    assert_eq!(ask().await, (1, 1));
+}
+
+#[tokio::test]
 async fn a_thousand_requests_a_minute_and_what_a_credential_says_of_its_own() {
     let registry = two().await;
     let (free, own) =

@@ -210,7 +210,7 @@ async fn an_organization_is_made_named_and_filled_beside_the_others() {
         let reply = ask(body.clone()).send().await.expect(422).json();
         assert!(reply["errors"][field].is_array(), "{body}: {reply}");
     }
-    assert!(change(json!({"slug": "other"})).send().await.expect(422).json()["errors"]["slug"].is_array());
+    assert!(change(json!({"slug": "A"})).send().await.expect(422).json()["errors"]["slug"].is_array());
     registry.post("/api/organizations").bearer(&own).json(&json!({"name": "x"})).send().await.expect(403);
     let reader = token(&registry, "acme-sons", json!({})).await;
     registry.patch("/api/organizations/acme-sons").bearer(&reader).json(&json!({"name": "x"})).send().await.expect(403);
@@ -239,4 +239,43 @@ async fn a_user_of_several_organizations_acts_in_the_one_that_is_named() {
     make("acme").send().await.expect(403);
     let packages = registry.get("/api/packages").bearer(&login).header(super::ORGANIZATION, "acme");
     assert_eq!(packages.send().await.expect(200).json()[0]["latest_version"], json!("2.0.0"));
+}
+
+#[tokio::test]
+async fn the_addresses_of_a_renamed_organization_lead_to_its_new_ones_until_somebody_takes_the_slug() {
+    let registry = two().await;
+    let own = token(&registry, "acme", json!({})).await;
+    let stranger = token(&registry, "default", json!({})).await;
+    let at = |path: &str| registry.get(path).basic(&own).composer();
+    let rename =
+        |slug: &str, body: Value| within(registry.patch(&format!("/api/organizations/{slug}")), slug).json(&body);
+    rename("acme", json!({"slug": "default"})).send().await.expect(409);
+    assert_eq!(
+        rename("acme", json!({"slug": "umbrella"})).send().await.expect(200).json()["data"]["slug"],
+        json!("umbrella")
+    );
+    // The caches have forgotten what it was called.
+    registry.advance_seconds(600);
+    let moved = at("/org/acme/p2/acme/lib.json?x=1").send().await.expect(308);
+    assert_eq!(moved.header("location"), "/org/umbrella/p2/acme/lib.json?x=1");
+    let document = at("/org/umbrella/p2/acme/lib.json").send().await.expect(200);
+    assert_eq!(document.version_names("acme/lib"), ["2.0.0"]);
+    let moved = registry.get("/api/organizations/acme/packages").bearer(ADMIN).send().await.expect(308);
+    assert_eq!(moved.header("location"), "/api/organizations/umbrella/packages");
+    assert!(moved.json()["message"].as_str().is_some_and(|text| text.contains("`umbrella`")), "{}", moved.text());
+    // To a stranger there never was any.
+    for slug in ["acme", "umbrella", "nowhere"] {
+        let reply = registry.get(&format!("/org/{slug}/packages.json")).basic(&stranger).composer().send().await;
+        assert_eq!((reply.status, reply.find_header("location")), (404, None), "{slug}");
+    }
+    let taken = json!({"name": "Another", "slug": "acme"});
+    registry.post("/api/organizations").bearer(ADMIN).json(&taken).send().await.expect(201);
+    at("/org/acme/p2/acme/lib.json").send().await.expect(404);
+    rename("umbrella", json!({"slug": "third"})).send().await.expect(200);
+    registry.advance_seconds(600);
+    assert_eq!(at("/org/umbrella/list.json").send().await.expect(308).header("location"), "/org/third/list.json");
+    rename("third", json!({"slug": "umbrella"})).send().await.expect(200);
+    registry.advance_seconds(600);
+    at("/org/umbrella/list.json").send().await.expect(200);
+    at("/org/third/list.json").send().await.expect(308);
 }
