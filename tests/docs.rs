@@ -189,6 +189,112 @@ fn every_bound_of_the_threat_model_is_a_constant_of_the_file_that_it_names() {
     assert_eq!(bounds.into_iter().filter(is_missing).collect::<Vec<_>>(), Vec::new());
 }
 
+/// What is written behind `const NAME: TYPE = `.
+fn definition<'c>(code: &'c str, name: &str) -> Option<&'c str> {
+    let (_, rest) = code.split_once(&format!("const {name}: "))?;
+    rest.split_once(" = ")?.1.split_once(';').map(|(expression, _)| expression.trim())
+}
+
+/// The number that an expression of constants stands for; of a list, how many it holds.
+fn number(code: &str, expression: &str) -> Option<u64> {
+    let text = expression.trim().trim_end_matches(" as u64");
+    if let Some((left, right)) = text.split_once(" << ") {
+        return Some(number(code, left)? << number(code, right)?);
+    }
+    if let Some((left, right)) = text.split_once(" * ") {
+        return Some(number(code, left)? * number(code, right)?);
+    }
+    if let Some((limit, _)) = text.strip_prefix("Page { limit: ").and_then(|rest| rest.split_once(',')) {
+        return number(code, limit);
+    }
+    match text {
+        "limits::MIB" => Some(1 << 20),
+        _ if text.starts_with('[') => u64::try_from(text.matches('"').count() / 2).ok(),
+        _ if text.starts_with(|c: char| c.is_ascii_digit()) => text.replace('_', "").parse().ok(),
+        _ => number(code, definition(code, text)?),
+    }
+}
+
+/// A number as documents write it: `10,000`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    String::from_utf8(groups.join(&b","[..])).expect("digits")
+}
+
+/// All ways to write the value of an expression of constants.
+fn written(code: &str, expression: &str) -> Vec<String> {
+    let span = |unit: &str| expression.strip_prefix(unit)?.strip_suffix(')').and_then(|value| number(code, value));
+    let seconds = span("Duration::from_secs(")
+        .or_else(|| span("Duration::from_mins(").map(|minutes| minutes * 60))
+        .or_else(|| span("Duration::from_hours(").map(|hours| hours * 3600));
+    let units = match seconds {
+        Some(_) => vec![(" s", 1), (" min", 60), (" h", 3600), (" days", 86_400)],
+        None => {
+            vec![("", 1), (" KiB", 1 << 10), (" MiB", 1 << 20), (" GiB", 1 << 30), (" kB", 1000), (" MB", 1_000_000)]
+        }
+    };
+    let Some(value) = seconds.or_else(|| number(code, expression)) else { return Vec::new() };
+    let whole = units.into_iter().filter(|(_, size)| value.is_multiple_of(*size));
+    let mut ways: Vec<String> = whole.map(|(unit, size)| grouped(value / size) + unit).collect();
+    for (words, size) in [("a minute", 60), ("an hour", 3600), ("a day", 86_400), ("a week", 7 * 86_400)] {
+        ways.extend(seconds.filter(|seconds| *seconds == size).map(|_| words.to_owned()));
+    }
+    if value.is_power_of_two() {
+        let power = value.ilog2().to_string();
+        let raised =
+            |digit: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(digit.to_digit(10).and_then(|at| at.try_into().ok()).unwrap_or(0));
+        ways.push(format!("2{}", power.chars().filter_map(raised).collect::<String>()));
+    }
+    ways
+}
+
+/// Whether `text` holds `value`, and not as a part of a longer number.
+fn states(text: &str, value: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit();
+    text.match_indices(value).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + value.len()..]);
+        !before.trim_end_matches(',').ends_with(is_digit) && !behind.trim_start_matches(',').starts_with(is_digit)
+    })
+}
+
+#[test]
+fn every_bound_of_the_threat_model_has_the_value_that_its_row_states() {
+    let text = fs::read_to_string(root().join("docs/security.md")).expect("the threat model");
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let value = line.trim_end_matches(" |").rsplit('|').next().unwrap_or_default();
+        for (file, name) in constants(line) {
+            let code = fs::read_to_string(root().join(file)).unwrap_or_default();
+            let ways = definition(&code, name).map(|expression| written(&code, expression)).unwrap_or_default();
+            if !ways.iter().any(|way| states(value, way)) {
+                wrong.push(format!("{name} of {file} is {ways:?}: {value}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn values_of_constants_are_recognised() {
+    let code =
+        "const MIB: usize = 1024 * 1024;\nconst HALF: u64 = 512 * MIB as u64;\nconst LIST: [&str; 2] = [\"a\", \"b\"];";
+    for (expression, way) in [
+        ("8 << 10", "8 KiB"),
+        ("HALF", "512 MiB"),
+        ("10_000", "10,000"),
+        ("1 << 28", "2²⁸"),
+        ("[\"a\", \"b\"]", "2"),
+        ("Page { limit: 1000, offset: 0 }", "1,000"),
+        ("Duration::from_hours(7 * 24)", "a week"),
+        ("Duration::from_mins(15)", "15 min"),
+    ] {
+        assert!(written(code, expression).contains(&way.to_owned()), "{expression}");
+    }
+    assert!(states("a page of 1,000, or 10,000", "1,000") && states("30 s; 5", "5"));
+    assert!(!states("11,000 rows", "1,000") && !states("1,000 rows", "1") && !states("512 KiB", "51"));
+}
+
 #[test]
 fn no_statement_is_left_to_be_checked() {
     for (from, text) in documents(&all_files()) {

@@ -40,7 +40,7 @@ impl<'a> Reception<'a> {
     /// Waits for the memory of a body of which `bytes` are in memory at a time.
     pub async fn begin(app: &'a App, bytes: usize) -> Result<Self, Failure> {
         let memory = Reservation::of(app, bytes).await?;
-        Ok(Self { app, pace: Pace::new(app.now()), memory })
+        Ok(Self { app, pace: Pace::of_client(app), memory })
     }
 
     /// What `next` waits for, unless it comes too slowly.

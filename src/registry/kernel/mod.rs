@@ -20,5 +20,4 @@ pub mod pattern;
 pub mod provider;
 pub mod secrets;
 pub mod slices;
-pub mod upstream_pace;
 pub mod validation;

@@ -129,7 +129,7 @@ pub enum RequestError {
     #[error("the server sends less than {min_bytes} bytes in {} s", .window.as_secs())]
     TooSlow {
         /// Fewest bytes that have to come.
-        min_bytes: usize,
+        min_bytes: u64,
         /// In which time.
         window: Duration,
     },

@@ -8,7 +8,7 @@ use http::header::CONTENT_LENGTH;
 use crate::ports::{ByteStream, Fault};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::outbound::RequestError;
-use crate::registry::kernel::upstream_pace::{MAX_ARCHIVE_TIME, UpstreamPace};
+use crate::registry::kernel::pace::Pace;
 use crate::registry::sources::composer::signature;
 use crate::registry::sources::incoming_zip::IncomingZip;
 use crate::store::sources::dists::NewArtifact;
@@ -36,7 +36,7 @@ pub enum IncomingArchiveError {
 /// Somebody else's archive on its way into the blob store.
 pub struct IncomingArchive<'a> {
     app: &'a App,
-    pace: UpstreamPace,
+    pace: Pace,
     kind: DistType,
     /// Most bytes.
     limit: u64,
@@ -56,7 +56,7 @@ impl<'a> IncomingArchive<'a> {
         if length.is_some_and(|length| length > limit) {
             return Err(IncomingArchiveError::TooLarge { limit });
         }
-        let pace = UpstreamPace::new(app, MAX_ARCHIVE_TIME);
+        let pace = Pace::of_archive(app);
         Ok(Self { app, pace, kind, limit, length, zip: IncomingZip::new(app), head: Vec::new(), tail: Vec::new() })
     }
 
@@ -67,7 +67,7 @@ impl<'a> IncomingArchive<'a> {
 
     /// Takes the next piece of `body`; says how many bytes it had, or nothing behind the last one.
     pub async fn take_next(&mut self, body: &mut dyn ByteStream) -> Result<Option<usize>, IncomingArchiveError> {
-        let Some(chunk) = self.pace.next_chunk(self.app, body).await? else { return Ok(None) };
+        let Some(chunk) = self.pace.next_chunk(&*self.app.ports.clock, body).await? else { return Ok(None) };
         if self.zip.size() + chunk.len() as u64 > self.limit {
             return Err(IncomingArchiveError::TooLarge { limit: self.limit });
         }

@@ -17,7 +17,7 @@ use crate::registry::kernel::address_policy::check_target;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::php_date;
 use crate::registry::kernel::failure::Failure;
-use crate::registry::kernel::upstream_pace::read_all;
+use crate::registry::kernel::pace::read_all;
 use crate::store::storefront::deliveries::{
     ClaimedDelivery, DeliveryAttempt, DeliveryId, DueDelivery, claim, due, settle,
 };

@@ -64,13 +64,27 @@ struct State {
     no_validators: bool,
     /// How much longer than it is everything is said to be; `None` when nothing is said.
     length_lie: Option<usize>,
-    paused: Option<(String, bool)>,
+    paused: Option<Paused>,
     rate_limit: Option<RateLimit>,
-    /// Bodies come byte by byte, and this much time goes by before each.
-    drip: Option<(Arc<ManualClock>, Duration)>,
+    drip: Option<Drip>,
     /// Requests that are being answered, and the most that ever were.
     under_way: usize,
     most_under_way: usize,
+}
+
+/// Requests that wait, to addresses with `part` in them: the first one, or all.
+struct Paused {
+    part: String,
+    has_come: bool,
+    holds_all: bool,
+}
+
+/// Bodies come in pieces of so many bytes, and this much time goes by before each.
+#[derive(Clone)]
+pub struct Drip {
+    pub clock: Arc<ManualClock>,
+    pub piece: usize,
+    pub pause: Duration,
 }
 
 struct RateLimit {
@@ -197,14 +211,19 @@ impl ComposerHost {
         self.state().length_lie = lie;
     }
 
-    /// From now on bodies come byte by byte, one in each `pause`.
-    pub fn drip(&self, clock: &Arc<ManualClock>, pause: Duration) {
-        self.state().drip = Some((clock.clone(), pause));
+    /// From now on bodies come in pieces of so many bytes, one in each `pause`.
+    pub fn drip(&self, clock: &Arc<ManualClock>, piece: usize, pause: Duration) {
+        self.state().drip = Some(Drip { clock: clock.clone(), piece, pause });
     }
 
     /// The next request to an address with `part` in it waits until [`ComposerHost::resume`].
     pub fn pause(&self, part: &str) {
-        self.state().paused = Some((part.to_owned(), false));
+        self.state().paused = Some(Paused { part: part.to_owned(), has_come: false, holds_all: false });
+    }
+
+    /// The same of every such request.
+    pub fn pause_all(&self, part: &str) {
+        self.state().paused = Some(Paused { part: part.to_owned(), has_come: false, holds_all: true });
     }
 
     pub fn resume(&self) {
@@ -214,7 +233,7 @@ impl ComposerHost {
     /// Waits until a request waits.
     pub async fn until_paused(&self) {
         for _ in 0..10_000 {
-            if matches!(self.state().paused, Some((_, true))) {
+            if self.state().paused.as_ref().is_some_and(|paused| paused.has_come) {
                 return;
             }
             tokio::task::yield_now().await;
@@ -267,7 +286,9 @@ impl ComposerHost {
 
     async fn wait_if_paused(&self, url: &str) {
         match &mut self.state().paused {
-            Some((part, waits)) if !*waits && url.contains(part.as_str()) => *waits = true,
+            Some(paused) if (paused.holds_all || !paused.has_come) && url.contains(&paused.part) => {
+                paused.has_come = true;
+            }
             _ => return,
         }
         while self.state().paused.is_some() {
@@ -321,8 +342,8 @@ impl ComposerHost {
             return Ok(plain(304, Bytes::new()));
         }
         let mut response = body_in(fault, &document.body);
-        if let Some((clock, pause)) = &state.drip {
-            response.body = Box::new(DrippingBody { rest: document.body.clone(), clock: clock.clone(), pause: *pause });
+        if let Some(drip) = &state.drip {
+            response.body = Box::new(DrippingBody { rest: document.body.clone(), drip: drip.clone() });
         }
         if !state.no_validators {
             response.headers.insert(ETAG, HeaderValue::try_from(tag).expect("a tag"));
@@ -369,18 +390,20 @@ fn plain(status: u16, body: Bytes) -> HttpResponse {
     HttpResponse { status, headers: HeaderMap::new(), body: Box::new(SingleChunk(Some(body))) }
 }
 
-/// A body that comes byte by byte.
-struct DrippingBody {
-    rest: Bytes,
-    clock: Arc<ManualClock>,
-    pause: Duration,
+/// A body that comes slowly.
+pub struct DrippingBody {
+    pub rest: Bytes,
+    pub drip: Drip,
 }
 
 impl ByteStream for DrippingBody {
     fn next_chunk(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Fault>>> {
-        self.clock.advance(self.pause);
-        let byte = self.rest.split_to(self.rest.len().min(1));
-        Box::pin(std::future::ready((!byte.is_empty()).then_some(Ok(byte))))
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.drip.clock.advance(self.drip.pause);
+            let piece = self.rest.split_to(self.rest.len().min(self.drip.piece));
+            (!piece.is_empty()).then_some(Ok(piece))
+        })
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {

@@ -15,6 +15,7 @@ use rostrum::ports::{
 
 use tempfile::TempDir;
 
+use super::composer_host::{Drip, DrippingBody};
 use super::environment::ManualClock;
 use super::meter::PortMeter;
 use super::repo::{Repo, git_in};
@@ -103,6 +104,7 @@ struct State {
     is_paused: bool,
     /// How long each answer takes.
     answer_time: Duration,
+    drip: Option<Drip>,
 }
 
 /// The server.
@@ -226,6 +228,11 @@ impl GitHost {
         (state.step_to_pause, state.is_paused) = (Some(step), false);
     }
 
+    /// From now on objects come in pieces of so many bytes, one in each `pause`.
+    pub fn drip(&self, piece: usize, pause: Duration) {
+        self.state().drip = Some(Drip { clock: self.clock.clone(), piece, pause });
+    }
+
     pub fn resume(&self) {
         let mut state = self.state();
         (state.step_to_pause, state.is_paused) = (None, false);
@@ -300,7 +307,14 @@ impl GitHost {
                 bytes[at] ^= 0xff;
                 plain(status, Bytes::from(bytes))
             }
-            _ => plain(status, body),
+            _ => {
+                let mut response = plain(status, body.clone());
+                let drip = self.state().drip.clone().filter(|_| step == Step::Fetch);
+                if let Some(drip) = drip {
+                    response.body = Box::new(DrippingBody { rest: body, drip });
+                }
+                response
+            }
         })
     }
 

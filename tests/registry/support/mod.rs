@@ -84,7 +84,7 @@ pub struct TestRegistry {
     pub registries: Registries,
     pub tasks: Arc<TestTasks>,
     pub meter: PortMeter,
-    clock: Arc<ManualClock>,
+    pub clock: Arc<ManualClock>,
     pub isolate: TestIsolate,
 }
 
@@ -304,8 +304,8 @@ impl TestRegistry {
 
     /// Whether somebody slept for exactly so many seconds, since the last call of this.
     /// From now on upstreams send a byte in each `pause`.
-    pub fn drip_upstreams(&self, pause: Duration) {
-        self.composer_host.drip(&self.clock, pause);
+    pub fn drip_upstreams(&self, piece: usize, pause: Duration) {
+        self.composer_host.drip(&self.clock, piece, pause);
     }
 
     pub fn has_slept(&self, seconds: u64) -> bool {

@@ -20,8 +20,8 @@ use crate::registry::kernel::outbound::{
     Authorization, Authorizations, HostAuthorization, OutboundRequest, OutboundResponse, RequestError, host_of,
     send_when_ready,
 };
+use crate::registry::kernel::pace::read_all;
 use crate::registry::kernel::provider::Provider;
-use crate::registry::kernel::upstream_pace::read_all;
 use crate::registry::sources::composer::error::UpstreamRepositoryError;
 use crate::registry::sources::composer::url_login::UrlLogin;
 use crate::registry::sources::repositories::credentials::Credentials;

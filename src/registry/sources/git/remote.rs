@@ -15,11 +15,11 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::ports::{ByteStream, Fault, HttpResponse};
+use crate::ports::{ByteStream, Clock, HttpResponse};
 use crate::registry::kernel::app::App;
-use crate::registry::kernel::outbound::{Authorization, OutboundRequest, RequestError, send_when_ready};
+use crate::registry::kernel::outbound::{Authorization, OutboundRequest, send_when_ready};
+use crate::registry::kernel::pace::{Pace, read_all};
 use crate::registry::kernel::slices::SLICE_WORK;
-use crate::registry::kernel::upstream_pace::read_all;
 use crate::registry::sources::git::error::SyncError;
 
 /// Most bytes of an advertisement or a list of refs: 50,000 refs of 100 bytes, peeled, with room.
@@ -145,7 +145,7 @@ impl<'a> GitRemote<'a> {
     /// Asks for one file that is too large to be in memory.
     pub async fn open_file(&mut self, capabilities: &Capabilities, id: ObjectId) -> Result<RemoteFile, SyncError> {
         let response = self.post(capabilities, FetchRequest::blobs([id]).encode(capabilities)).await?;
-        Ok(RemoteFile::new(capabilities, id, self.host().to_owned(), response.body))
+        Ok(RemoteFile::new(self.app, capabilities, id, self.host().to_owned(), response.body))
     }
 
     /// Whether `commit` is one of `from`, or in their history.
@@ -168,19 +168,19 @@ impl<'a> GitRemote<'a> {
     async fn count_history(&mut self, capabilities: &Capabilities, request: FetchRequest) -> Result<u32, SyncError> {
         let mut response = self.post(capabilities, request.encode(capabilities)).await?;
         let mut receiver = PackReceiver::new(capabilities, limits::PACK_BYTES);
-        let mut pack = Vec::new();
+        let mut pace = Pace::of_archive(self.app);
+        let mut start = Vec::new();
         // Nothing but the pack's header matters, however much follows.
-        while pack.len() < SHORTEST_PACK {
-            let Some(chunk) = response.body.next_chunk().await else {
-                pack.extend(receiver.finish().map_err(SyncError::Fetch)?);
+        while start.len() < SHORTEST_PACK {
+            let Some(chunk) = pace.next_chunk(&*self.app.ports.clock, &mut *response.body).await? else {
+                start.extend(receiver.finish().map_err(SyncError::Fetch)?);
                 break;
             };
-            let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
             self.count(chunk.len());
             receiver.push(&chunk).map_err(SyncError::Fetch)?;
-            pack.extend(receiver.take_pack());
+            start.extend(receiver.take_pack());
         }
-        Ok(Pack::declared_objects(&pack)?)
+        Ok(Pack::declared_objects(&start)?)
     }
 
     /// Fetches objects as one pack within `limits`. Every wanted object is in it. The pack is looked through in slices,
@@ -238,8 +238,8 @@ impl<'a> GitRemote<'a> {
     ) -> Result<Pack, SyncError> {
         let mut response = self.post(capabilities, request.encode(capabilities)).await?;
         let mut receiver = PackReceiver::new(capabilities, limits.pack_bytes);
-        while let Some(chunk) = response.body.next_chunk().await {
-            let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
+        let mut pace = Pace::of_archive(self.app);
+        while let Some(chunk) = pace.next_chunk(&*self.app.ports.clock, &mut *response.body).await? {
             self.count(chunk.len());
             receiver.push(&chunk).map_err(SyncError::Fetch)?;
         }
@@ -321,15 +321,18 @@ pub struct RemoteFile {
     id: ObjectId,
     server: String,
     body: Box<dyn ByteStream>,
+    pace: Pace,
+    clock: Arc<dyn Clock>,
     /// `None` when the answer has ended.
     receiver: Option<PackReceiver>,
     object: ObjectStream,
 }
 
 impl RemoteFile {
-    fn new(capabilities: &Capabilities, id: ObjectId, server: String, body: Box<dyn ByteStream>) -> Self {
+    fn new(app: &App, capabilities: &Capabilities, id: ObjectId, server: String, body: Box<dyn ByteStream>) -> Self {
         let receiver = Some(PackReceiver::new(capabilities, limits::PACK_BYTES));
-        Self { id, server, body, receiver, object: ObjectStream::default() }
+        let (pace, clock) = (Pace::of_archive(app), app.ports.clock.clone());
+        Self { id, server, body, pace, clock, receiver, object: ObjectStream::default() }
     }
 
     /// Its size in bytes.
@@ -368,12 +371,11 @@ impl RemoteFile {
 
     async fn receive(&mut self) -> Result<(), SyncError> {
         let Some(mut receiver) = self.receiver.take() else { return Err(SyncError::Fetch(FetchError::Truncated)) };
-        let Some(chunk) = self.body.next_chunk().await else {
+        let Some(chunk) = self.pace.next_chunk(&*self.clock, &mut *self.body).await? else {
             self.object.push(&receiver.finish().map_err(SyncError::Fetch)?);
             self.object.end();
             return Ok(());
         };
-        let chunk = chunk.map_err(|Fault { reason, .. }| RequestError::BrokenOff(reason))?;
         receiver.push(&chunk).map_err(SyncError::Fetch)?;
         self.object.push(&receiver.take_pack());
         self.receiver = Some(receiver);

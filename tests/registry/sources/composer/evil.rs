@@ -55,7 +55,7 @@ async fn a_zip_that_drips_is_given_up() {
     let (registry, _) = with_versions(&["1.0.0"]).await;
     let token = registry.reader().await;
     read(&registry, &token, LIB).await.expect(200);
-    registry.drip_upstreams(Duration::from_secs(2));
+    registry.drip_upstreams(1, Duration::from_secs(2));
     let reply = registry.get("/dist/vendor/lib/1.0.0.zip").basic(&token).composer().send().await.expect(502);
     assert!(reply.text().contains("the server sends less than 16384 bytes in 60 s"), "{}", reply.text());
     assert_eq!(registry.blobs.keys(), Vec::<String>::new());
@@ -65,7 +65,7 @@ async fn a_zip_that_drips_is_given_up() {
 async fn a_document_that_drips_is_given_up() {
     let (registry, _) = with_versions(&["1.0.0"]).await;
     let token = registry.reader().await;
-    registry.drip_upstreams(Duration::from_secs(2));
+    registry.drip_upstreams(1, Duration::from_secs(2));
     let reply = read(&registry, &token, LIB).await;
     assert!(reply.text().contains("the server sends less than 16384 bytes in 60 s"), "{}", reply.text());
 }
@@ -82,15 +82,39 @@ async fn a_slow_upstream_leaves_places_for_the_zips_of_others() {
     let token = registry.reader().await;
     read(&registry, &token, LIB).await.expect(200);
     read(&registry, &token, "/p2/other/lib.json").await.expect(200);
-    registry.composer_host.pause(&format!("{SATIS}/zips/"));
+    registry.composer_host.pause_all(&format!("{SATIS}/zips/"));
     let slow = versions.map(|version| registry.get(&format!("/dist/vendor/lib/{version}.zip")).basic(&token).send());
     let slow = slow.map(tokio::spawn);
     registry.composer_host.until_paused().await;
+    for _ in 0..500 {
+        // The others come as far as they can.
+        tokio::task::yield_now().await;
+    }
     registry.get("/dist/other/lib/1.0.0.zip").basic(&token).send().await.expect(200);
     registry.composer_host.resume();
     for download in slow {
         download.await.expect("no panic");
     }
+}
+
+#[tokio::test]
+async fn a_place_is_kept_for_as_long_as_its_zip_comes() {
+    let (registry, _) = with_versions(&["1.0.0"]).await;
+    let token = registry.reader().await;
+    read(&registry, &token, LIB).await.expect(200);
+    registry.composer_host.put(&format!("{SATIS}/zips/vendor/lib/1.0.0.zip"), zip_of(&vec![b' '; 2 << 20]));
+    registry.drip_upstreams(32 << 10, Duration::from_secs(3));
+    let app = &registry.isolate.app;
+    let begun_at = app.now();
+    let download = tokio::spawn(registry.get("/dist/vendor/lib/1.0.0.zip").basic(&token).send());
+    while app.now() < begun_at.plus(Duration::from_secs(90)) {
+        tokio::task::yield_now().await;
+    }
+    let upstream = &registry.database.rows("SELECT id FROM repositories")[0]["id"];
+    for place in [format!("archive-of:{upstream}:1"), "archive:1".to_owned()] {
+        assert!(app.memory.try_acquire_permit(&place, app.now()).is_none(), "{place}");
+    }
+    download.await.expect("no panic").expect(200);
 }
 
 #[tokio::test]

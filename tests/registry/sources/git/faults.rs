@@ -1,5 +1,7 @@
 //! Upstream servers that fail, lie or lead astray: the run says why, what was published stays, the next sync recovers.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -257,4 +259,15 @@ async fn refs_with_unusable_names_are_recorded_and_beyond_a_hundred_counted() {
     assert_eq!(skipped.len(), 101);
     assert_eq!(skipped[0], ("refs/tags/x..y".to_owned(), "the name is not a valid ref name".to_owned()));
     assert_eq!(skipped[100], (String::new(), "and 3 more refs with unusable names".to_owned()));
+}
+
+#[tokio::test]
+async fn a_server_that_drips_objects_is_given_up() {
+    let registry = TestRegistry::new();
+    let repo = registry.repository("acme/lib");
+    registry.git_host.drip(1, Duration::from_secs(2));
+    registry.register(&repo).await;
+    registry.run_until_idle_with_failures().await;
+    let error = registry.last_run()["error"].to_string();
+    assert!(error.contains("the server sends less than 16384 bytes in 60 s"), "{error}");
 }

@@ -251,3 +251,13 @@ async fn a_build_that_somebody_else_has_the_lease_of_is_left_to_them_until_it_is
     assert!(zip(&registry).await.len() > FILE_OF_A_PART);
     assert_eq!(registry.database.rows("SELECT count(*) AS n FROM archive_builds"), [json!({"n": 0})]);
 }
+
+#[tokio::test]
+async fn a_server_that_drips_a_large_file_is_given_up() {
+    let (registry, job) = parted().await;
+    // What is small comes through.
+    registry.git_host.drip(2048, Duration::from_secs(10));
+    let failure = perform(&registry.isolate.app, job).await.expect_err("it drips");
+    let text = format!("{failure:?}");
+    assert!(text.contains("the server sends less than 16384 bytes in 60 s"), "{text}");
+}

@@ -1,11 +1,14 @@
 //! An object of Git LFS on its way, which is checked while it is read.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use git::LfsPointer;
 use sha2::{Digest, Sha256};
 
-use crate::ports::{ByteStream, Fault};
-use crate::registry::kernel::outbound::RequestError;
+use crate::ports::{ByteStream, Clock};
+use crate::registry::kernel::app::App;
+use crate::registry::kernel::pace::Pace;
 use crate::registry::sources::git::error::SyncError;
 use crate::registry::sources::git::lfs::error::LfsError;
 
@@ -13,6 +16,8 @@ use crate::registry::sources::git::lfs::error::LfsError;
 pub struct LfsDownload {
     object: LfsPointer,
     body: Box<dyn ByteStream>,
+    pace: Pace,
+    clock: Arc<dyn Clock>,
     received: u64,
     sha256: Sha256,
     file: String,
@@ -21,8 +26,9 @@ pub struct LfsDownload {
 
 impl LfsDownload {
     /// The content `body` of `object`, for the file `file` of a zip, from the server `server`.
-    pub fn new(object: LfsPointer, body: Box<dyn ByteStream>, file: String, server: String) -> Self {
-        Self { object, body, received: 0, sha256: Sha256::new(), file, server }
+    pub fn new(app: &App, object: LfsPointer, body: Box<dyn ByteStream>, file: String, server: String) -> Self {
+        let (pace, clock) = (Pace::of_archive(app), app.ports.clock.clone());
+        Self { object, body, pace, clock, received: 0, sha256: Sha256::new(), file, server }
     }
 
     /// Its size in bytes.
@@ -38,8 +44,8 @@ impl LfsDownload {
 
     async fn receive(&mut self) -> Result<Option<Bytes>, LfsError> {
         let LfsPointer { oid, size } = &self.object;
-        match self.body.next_chunk().await {
-            Some(Ok(piece)) => {
+        match self.pace.next_chunk(&*self.clock, &mut *self.body).await? {
+            Some(piece) => {
                 self.received += piece.len() as u64;
                 if self.received > *size {
                     return Err(LfsError::Size { found: self.received, expected: *size });
@@ -47,7 +53,6 @@ impl LfsDownload {
                 self.sha256.update(&piece);
                 Ok(Some(piece))
             }
-            Some(Err(Fault { reason, .. })) => Err(RequestError::BrokenOff(reason).into()),
             None if self.received < *size => Err(LfsError::Size { found: self.received, expected: *size }),
             None => {
                 let found = hex::encode(self.sha256.clone().finalize());

@@ -96,7 +96,7 @@ impl<'a> LfsFiles<'a> {
         let address = address.ok_or_else(|| named(LfsError::NoAddress, self.server.host()))?;
         let host = address.href.host_str().unwrap_or_default();
         let body = self.server.open(address).await.map_err(|reason| named(reason, host))?;
-        Ok(LfsDownload::new(object.clone(), body, shown(path), host.to_owned()))
+        Ok(LfsDownload::new(self.server.app(), object.clone(), body, shown(path), host.to_owned()))
     }
 
     /// Asks where `object` is and those are that come after it.

@@ -9,7 +9,7 @@ use url::Url;
 use crate::ports::ByteStream;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::outbound::{Authorization, OutboundRequest, send_when_ready};
-use crate::registry::kernel::upstream_pace::read_all;
+use crate::registry::kernel::pace::read_all;
 use crate::registry::sources::git::lfs::batch::{ObjectAddress, ObjectAnswers, request};
 use crate::registry::sources::git::lfs::error::LfsError;
 use crate::registry::sources::git::remote::GitRemote;
