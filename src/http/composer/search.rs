@@ -18,7 +18,8 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::provider::Provider;
 use crate::registry::packages::support::repository_page;
 use crate::store::kernel::repository_kind::RepositoryKind;
-use crate::store::packages::lists::{PackageRow, ProviderRow};
+use crate::store::packages::lists::PackageRow;
+use crate::store::packages::visible::ProviderRow;
 
 /// What narrows a list of names.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -16,7 +16,7 @@ use crate::registry::kernel::dates::{day as day_text, day_number, read_day, star
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
 use crate::store::delivery::downloads::Days;
-use crate::store::packages::versions::DependentRow;
+use crate::store::packages::visible::DependentRow;
 
 /// Days that are counted if the request does not say which.
 const DEFAULT_DAYS: i64 = 30;

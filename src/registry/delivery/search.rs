@@ -1,18 +1,18 @@
 //! Searching for packages by words, and asking who provides one.
 
-use composer::NormalizedVersion;
-
 use crate::registry::access::view::View;
 use crate::registry::delivery::root::listed_names;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::read;
+use crate::registry::packages::visible::{others_in_view, told};
 use crate::store::Page;
-use crate::store::packages::lists::{self, PackageFilter, PackageRow, ProviderRow, Sort, SortKey, search_words};
+use crate::store::packages::lists::{PackageFilter, PackageRow, Sort, SortKey, search_words};
+use crate::store::packages::visible::{self, ProviderRow};
 
 /// Most packages of one answer; composer requests no further pages.
 const MAX_RESULTS: usize = 100;
-/// Most packages that are looked through for who provides one.
+/// Most packages that are told of as providing one.
 const MAX_PROVIDERS: i64 = 1000;
 /// Shortest words that may be misspelled.
 const MIN_MISSPELLED: usize = 4;
@@ -75,15 +75,11 @@ fn distance(name: &str, word: &str) -> Option<usize> {
     near.map(|part| strsim::osa_distance(part, word)).min().filter(|distance| *distance <= allowed)
 }
 
-/// The packages that `view` sees whose newest version provides the package `name`.
+/// The packages that `view` sees whose newest visible version provides the package `name`.
 pub async fn providers(app: &App, view: &View, name: &str) -> Result<Vec<ProviderRow>, Failure> {
-    let query = lists::providers(view.organization(), &name.to_ascii_lowercase(), MAX_PROVIDERS);
-    let mut found = app.ports.database.ask(query).await?;
-    found.retain(|row| {
-        let version = NormalizedVersion::from_stored(row.normalized.clone());
-        view.version_filter(&row.name).sees(&version, Some(row.released))
-    });
-    Ok(found)
+    let shown = told(view, &others_in_view(app, view).await?);
+    let query = visible::providers(view.organization(), &name.to_ascii_lowercase(), MAX_PROVIDERS, &shown);
+    Ok(app.ports.database.ask(query).await?)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use crate::registry::packages::visible::{in_view, others_in_view, told};
 use crate::store::Page;
 use crate::store::kernel::organizations::ListedPackage;
 use crate::store::packages::lists::{self, PackageFilter, PackageRow, Sort, SortKey};
-use crate::store::packages::versions::{self, DependentRow, SlimVersion, TextRow, VersionRow};
-use crate::store::packages::visible::{self, InView};
+use crate::store::packages::versions::{self, SlimVersion, TextRow, VersionRow};
+use crate::store::packages::visible::{self, DependentRow, InView};
 
 /// Most packages whose newest version requires another, of which those that a caller sees are shown.
 const MAX_DEPENDENTS: i64 = 10_000;
@@ -156,15 +156,12 @@ pub async fn text(
     Ok((version.pretty.to_string(), text))
 }
 
-/// A page of the packages that `view` sees and whose latest version requires this one, and how many there are in all.
+/// A page of the packages that `view` sees and whose newest visible version requires this one, and how many there are in all.
 pub async fn dependents(app: &App, view: &View, key: &str, page: Page) -> Result<(Vec<DependentRow>, i64), Failure> {
     let name = visible_package(app, view, key).await?.package.name;
-    let rows = app.ports.database.ask(versions::dependents(view.organization(), &name, MAX_DEPENDENTS)).await?;
-    let sees = |row: &DependentRow| {
-        let version = NormalizedVersion::from_stored(row.normalized.clone());
-        view.version_filter(&row.name).sees(&version, Some(row.released))
-    };
-    Ok(page.of(rows.into_iter().filter(sees).collect()))
+    let shown = told(view, &others_in_view(app, view).await?);
+    let query = visible::dependents(view.organization(), &name, MAX_DEPENDENTS, &shown);
+    Ok(page.of(app.ports.database.ask(query).await?))
 }
 
 /// A package as it is shown to a view that does not see all of it.

@@ -208,3 +208,22 @@ pub async fn others_in_view(app: &App, view: &View) -> Result<Vec<PackageInView>
     found.retain(PackageInView::is_listed);
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::Millis;
+    use crate::store::OrganizationId;
+
+    #[test]
+    fn what_is_told_of_packages_fits_one_argument() {
+        let view = View::new(OrganizationId::ROOT, &[], Millis(0));
+        let ranges: Vec<(i64, i64)> = (0..40_000).map(|number| (100_000 + number, 100_000 + number)).collect();
+        let part = Arc::new(VisiblePart { spokesman: 100_000, is_listed: true, ranges });
+        let package = |id| PackageInView { id, name: format!("acme/p{id}"), part: Some(part.clone()) };
+        let told = told(&view, &[package(1), package(2)]).others;
+        assert!(told.len() <= MAX_ARGUMENT_BYTES, "{} bytes", told.len());
+        let entries: Vec<serde_json::Value> = serde_json::from_str(&told).expect("JSON");
+        assert_eq!(entries.len(), 1);
+    }
+}

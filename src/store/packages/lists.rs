@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ports::{Argument, Millis};
-use crate::store::access::released::Released;
 use crate::store::{OrganizationId, Page, Query};
 
 /// A package as lists show it.
@@ -219,36 +218,5 @@ pub fn by_key(organization: OrganizationId, key: &str) -> Query<Option<PackageRo
                              WHERE v.package_id = p.id AND v.removed_at IS NULL AND v.hidden_at IS NULL)"
         ),
         [organization.into(), key.into()],
-    )
-}
-
-/// A package that provides another one, such as an interface's virtual `psr/log-implementation`.
-#[derive(Debug, Clone, Deserialize)]
-pub struct ProviderRow {
-    /// `vendor/package`.
-    pub name: String,
-    /// What lists show.
-    pub description: Option<String>,
-    /// Composer's package type.
-    #[serde(rename = "type")]
-    pub package_type: String,
-    /// Its newest version, as Composer compares it.
-    pub normalized: String,
-    /// When that was released.
-    #[serde(flatten)]
-    pub released: Released,
-}
-
-/// The packages whose newest version provides the package `name` (lowercase), by name. At most `limit`.
-pub fn providers(organization: OrganizationId, name: &str, limit: i64) -> Query<Vec<ProviderRow>> {
-    Query::all(
-        "SELECT p.name, p.description, p.type, v.normalized, v.released_at, v.security_fix_at IS NOT NULL AS security_fix
-           FROM packages p
-           JOIN versions v ON v.package_id = p.id AND v.pretty = p.latest_version
-                          AND v.removed_at IS NULL AND v.yanked_at IS NULL AND v.hidden_at IS NULL
-           JOIN json_each(v.manifest, '$.provide') j
-          WHERE p.organization_id = ?1 AND p.version_index <> '[]' AND j.type = 'text' AND lower(j.key) = ?2
-          ORDER BY p.name LIMIT ?3",
-        [organization.into(), name.into(), limit.into()],
     )
 }

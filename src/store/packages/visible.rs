@@ -4,6 +4,7 @@
 //! Which versions those are is the `registry`'s to say. It tells by ranges of names which packages are seen whole, and by
 //! primary keys which versions of the others are, and which one of these speaks for the package.
 
+use composer::PrettyVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Argument, Millis};
@@ -103,7 +104,7 @@ macro_rules! shown_packages {
            SELECT s.value ->> 0, s.value ->> 1, CASE WHEN s.value ->> 1 IS NOT NULL THEN s.value -> '$[2]' END
              FROM json_each(?7) s
          ), shown AS (
-           SELECT p.id, p.uid, p.revision, p.organization_id, p.repository_id, p.name, '' AS version_index,
+           SELECT p.id, p.uid, p.revision, p.organization_id, p.repository_id, p.name, '' AS version_index, v.id AS spokesman,
                   CASE WHEN v.id IS NULL THEN p.type WHEN json_type(v.manifest, '$.type') = 'text' THEN v.manifest ->> '$.type' ELSE 'library' END AS type,
                   CASE WHEN v.id IS NULL THEN p.description
                        WHEN p.description_override IS NOT NULL THEN p.description_override
@@ -143,6 +144,79 @@ macro_rules! shown_packages {
              LEFT JOIN mirrors m ON m.repository_id = p.repository_id AND m.name = p.name
          ) "
     };
+}
+
+/// The version that speaks for each of `shown`, as `v`.
+macro_rules! spokesmen {
+    () => {
+        " FROM shown p
+          JOIN versions v ON v.package_id = p.id
+               AND (v.id = p.spokesman
+                    OR (p.spokesman IS NULL AND v.pretty = p.latest_version
+                        AND v.removed_at IS NULL AND v.yanked_at IS NULL AND v.hidden_at IS NULL))"
+    };
+}
+
+/// A package that provides another one, such as an interface's virtual `psr/log-implementation`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProviderRow {
+    /// `vendor/package`.
+    pub name: String,
+    /// What lists show.
+    pub description: Option<String>,
+    /// Composer's package type.
+    #[serde(rename = "type")]
+    pub package_type: String,
+}
+
+/// The packages in `view` whose newest visible version provides the package `name` (lowercase), by name. At most `limit`.
+pub fn providers(organization: OrganizationId, name: &str, limit: i64, view: &InView) -> Query<Vec<ProviderRow>> {
+    Query::all(
+        concat!(
+            shown_packages!(),
+            "SELECT p.name, p.description, p.type",
+            spokesmen!(),
+            " JOIN json_each(v.manifest, '$.provide') j
+              WHERE j.type = 'text' AND lower(j.key) = ?2 ORDER BY p.name LIMIT ?3"
+        ),
+        linked_args(organization, name, limit, view),
+    )
+}
+
+/// A package whose newest visible version requires another.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DependentRow {
+    /// Public id.
+    pub uid: String,
+    /// `vendor/package`.
+    pub name: String,
+    /// That version.
+    pub pretty: PrettyVersion,
+    /// `require` or `require-dev`.
+    pub link: String,
+    /// The constraint.
+    #[serde(rename = "wanted")]
+    pub constraint: String,
+}
+
+/// The packages in `view` whose newest visible version requires the package `name` (lowercase), by name. At most `limit`.
+pub fn dependents(organization: OrganizationId, name: &str, limit: i64, view: &InView) -> Query<Vec<DependentRow>> {
+    Query::all(
+        concat!(
+            shown_packages!(),
+            "SELECT p.uid, p.name, v.pretty, l.value AS link, j.value AS wanted",
+            spokesmen!(),
+            " JOIN json_each('[\"require\",\"require-dev\"]') l
+              JOIN json_each(v.manifest, '$.\"' || l.value || '\"') j
+              WHERE j.type = 'text' AND lower(j.key) = ?2 ORDER BY p.name, l.value LIMIT ?3"
+        ),
+        linked_args(organization, name, limit, view),
+    )
+}
+
+fn linked_args(organization: OrganizationId, name: &str, limit: i64, view: &InView) -> [Argument; 7] {
+    let (whole, others) = ((&view.whole).into(), (&view.others).into());
+    [organization.into(), name.into(), limit.into(), Argument::Null, Argument::Null, whole, others]
 }
 
 macro_rules! shown_columns {

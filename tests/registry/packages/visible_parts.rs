@@ -3,7 +3,7 @@
 use rostrum::store::OrganizationId;
 use rostrum::store::Page;
 use rostrum::store::packages::lists::{PackageFilter, Sort, SortKey};
-use rostrum::store::packages::visible::{InView, named_in, page, versions_of};
+use rostrum::store::packages::visible::{InView, dependents, named_in, page, providers, versions_of};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Repo, START, TestRegistry, file, manifest};
@@ -109,6 +109,129 @@ async fn a_package_is_not_listed_when_all_that_is_visible_of_it_is_yanked() {
     assert_eq!(json!([details["description"], details["latest_version"]]), json!(["The classic", null]));
 }
 
+#[tokio::test]
+async fn hidden_and_removed_versions_do_not_speak_for_their_package() {
+    let registry = TestRegistry::new();
+    let (repo, id) = registry.published("acme/lib", &["1.0.0", "1.1.0", "1.2.0", "2.0.0"]).await;
+    let token = limited(&registry, json!([{"package": "acme/lib", "constraint": "1.*"}])).await;
+    let latest = async || {
+        let list = registry.get("/api/packages").bearer(&token).send().await.expect(200).json();
+        list[0]["latest_version"].as_str().expect("a version").to_owned()
+    };
+    assert_eq!(latest().await, "1.2.0");
+    let path = format!("/versions/package/{}", registry.package_id("acme/lib"));
+    let versions = registry.storefront_get(&path).send().await.expect(200).json();
+    let newest = versions.as_array().expect("a list").iter().find(|version| version["name"] == "1.2.0");
+    let path = format!("/versions/{}", newest.expect("the version")["id"]);
+    registry.storefront_patch(&path, &json!({"status": 0})).send().await.expect(200);
+    assert_eq!(latest().await, "1.1.0");
+    repo.delete("refs/tags/1.1.0");
+    registry.sync(&id).await;
+    assert_eq!(latest().await, "1.0.0");
+}
+
+/// The names of those who provide `psr/log-implementation`, and of those who require `acme/base`.
+async fn providers_and_dependents(registry: &TestRegistry, token: &str) -> Value {
+    let providers = registry.get("/providers/psr/log-implementation.json").bearer(token).composer().send().await;
+    let dependents = registry.get("/api/packages/acme%2Fbase/dependents").bearer(token).send().await;
+    let names = |list: &Value, key: &str| -> Value {
+        list.as_array().expect("a list").iter().map(|row| json!([row["name"], row[key]])).collect()
+    };
+    let providers = names(&providers.expect(200).json()["providers"], "description");
+    json!([providers, names(&dependents.expect(200).json(), "version")])
+}
+
+#[tokio::test]
+async fn providers_and_dependents_are_those_whose_newest_visible_version_says_so() {
+    let registry = TestRegistry::new();
+    registry.published("acme/base", &["1.0.0"]).await;
+    let linked = |name: &str| {
+        let (provide, require) = (json!({"psr/log-implementation": "1.0"}), json!({"acme/base": "*"}));
+        json!({"name": name, "description": "Linked", "provide": provide, "require": require})
+    };
+    let other = |name: &str| json!({"name": name, "description": "Other"});
+    for (name, first, second) in [
+        ("acme/once", linked("acme/once"), other("acme/once")),
+        ("acme/since", other("acme/since"), linked("acme/since")),
+    ] {
+        let repo = registry.git_host.serve(name);
+        for (tag, composer) in [("1.0.0", first), ("2.0.0", second)] {
+            repo.commit(&[file("composer.json", composer.to_string())]);
+            repo.tag(tag);
+        }
+        registry.register(&repo).await;
+        registry.run_until_idle().await;
+    }
+    let grants = json!([{"package": "acme/base"}, {"package": "acme/once", "constraint": "1.*"},
+                        {"pattern": "acme/s*", "constraint": "1.*"}]);
+    let token = limited(&registry, grants).await;
+    let once = json!([[["acme/once", "Linked"]], [["acme/once", "1.0.0"]]]);
+    let since = json!([[["acme/since", "Linked"]], [["acme/since", "2.0.0"]]]);
+    assert_eq!(providers_and_dependents(&registry, &token).await, once);
+    assert_eq!(providers_and_dependents(&registry, ADMIN).await, since);
+    let whole = limited(&registry, json!([{"pattern": "acme/*"}])).await;
+    assert_eq!(providers_and_dependents(&registry, &whole).await, since);
+    for name in ["acme/once", "acme/since"] {
+        let path = format!("/versions/package/{}", registry.package_id(name));
+        let versions = registry.storefront_get(&path).send().await.expect(200).json();
+        let newest = versions.as_array().expect("a list").iter().find(|version| version["name"] == "2.0.0");
+        let path = format!("/versions/{}", newest.expect("the version")["id"]);
+        registry.storefront_patch(&path, &json!({"status": 0})).send().await.expect(200);
+    }
+    assert_eq!(providers_and_dependents(&registry, ADMIN).await, once, "what is hidden says nothing");
+}
+
+#[tokio::test]
+async fn a_homepage_is_shown_to_who_sees_a_part_as_it_is_to_who_sees_all() {
+    let long = format!("https://long.example/{}", "x".repeat(500));
+    for (homepage, is_shown) in [
+        ("https://web.example", true),
+        ("http://web.example", true),
+        ("javascript:alert(1)", false),
+        ("see https://web.example", false),
+        (&*long, false),
+    ] {
+        let registry = TestRegistry::new();
+        let repo = registry.git_host.serve("acme/lib");
+        repo.commit(&[file("composer.json", json!({"name": "acme/lib", "homepage": homepage}).to_string())]);
+        repo.tag("1.0.0");
+        repo.tag("2.0.0");
+        registry.register(&repo).await;
+        registry.run_until_idle().await;
+        let token = limited(&registry, json!([{"package": "acme/lib", "constraint": "1.*"}])).await;
+        let url = async |token: &str| {
+            let found = registry.get("/search.json?q=acme").bearer(token).composer().send().await.expect(200).json();
+            found["results"][0]["url"].clone()
+        };
+        assert_eq!(url(&token).await, url(ADMIN).await, "{homepage}");
+        assert_eq!(url(&token).await == homepage, is_shown, "{homepage}");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_packages_are_looked_through_for_who_does_not_see_them_whole() {
+    let registry = TestRegistry::new();
+    registry.published("acme/lib", &["1.0.0"]).await;
+    many_packages(&registry, 10_001);
+    let token = limited(&registry, json!([{"pattern": "acme/*", "constraint": "1.*"}])).await;
+    let list = registry.get("/api/packages?limit=1").bearer(&token).send().await.expect(200);
+    assert_eq!(list.header("x-total-count"), "10000");
+}
+
+/// Adds so many packages with one version each.
+fn many_packages(registry: &TestRegistry, count: usize) {
+    registry.database.execute(&format!(
+        r#"INSERT INTO packages (uid, organization_id, repository_id, name, type, revision, version_index, created_at, updated_at)
+           WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < {count})
+           SELECT 'many' || n.value, 1, r.id, 'acme/p' || n.value, 'library', 1, '[["1.0.0.0",0,"1.0.0",0]]', 0, 0
+             FROM n, repositories r;
+           INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at, created_at,
+                  updated_at)
+           SELECT 'v' || id, id, '1.0.0.0', '1.0.0', 'refs/tags/1.0.0', 'c', '{{}}', 0, 0, 0
+             FROM packages WHERE substr(uid, 1, 4) = 'many'"#
+    ));
+}
+
 /// Twelve packages, of which a token sees some whole and of some a part; the repositories with their ids.
 async fn shop() -> (TestRegistry, String, Vec<(Repo, String)>) {
     let registry = TestRegistry::new();
@@ -180,16 +303,7 @@ async fn what_is_visible_is_found_out_once_for_a_revision_and_the_grants_on_it()
 async fn the_versions_of_a_thousand_packages_or_of_a_mebibyte_of_indexes_are_read_at_once() {
     let registry = TestRegistry::new();
     registry.published("acme/lib", &["1.0.0"]).await;
-    registry.database.execute(
-        r#"INSERT INTO packages (uid, organization_id, repository_id, name, type, revision, version_index, created_at, updated_at)
-           WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1000)
-           SELECT 'many' || n.value, 1, r.id, 'acme/p' || n.value, 'library', 1, '[["1.0.0.0",0,"1.0.0",0]]', 0, 0
-             FROM n, repositories r;
-           INSERT INTO versions (uid, package_id, normalized, pretty, ref_name, reference, manifest, released_at, created_at,
-                  updated_at)
-           SELECT 'v' || id, id, '1.0.0.0', '1.0.0', 'refs/tags/1.0.0', 'c', '{}', 0, 0, 0
-             FROM packages WHERE substr(uid, 1, 4) = 'many'"#,
-    );
+    many_packages(&registry, 1000);
     let token = limited(&registry, json!([{"pattern": "acme/*", "constraint": "1.*"}])).await;
     registry.get("/p2/acme/lib.json").bearer(&token).composer().send().await.expect(200);
     let look = async || {
@@ -224,6 +338,8 @@ fn only_the_packages_that_are_meant_are_looked_at() {
     for stmt in [
         rows.stmt().clone(),
         total.stmt().clone(),
+        providers(root, "psr/log", 10, &view).stmt().clone(),
+        dependents(root, "acme/lib", 10, &view).stmt().clone(),
         named_in(root, ranges, 10).stmt().clone(),
         versions_of(root, "[1]".to_owned()).stmt().clone(),
     ] {
