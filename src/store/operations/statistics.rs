@@ -122,7 +122,7 @@ fn statuses(organization: OrganizationId, now: Millis) -> Query<Vec<StatusRow>> 
     Query::all(
         "SELECT CASE WHEN l.id IS NULL THEN 'pending'
                      WHEN l.finished_at IS NULL AND l.lease_until > ?2 THEN 'syncing'
-                     WHEN l.finished_at IS NULL THEN 'failed'
+                     WHEN l.finished_at IS NULL THEN 'pending'
                      WHEN r.request_seq > l.request_seq THEN 'pending'
                      WHEN l.outcome = 'ok' THEN 'ok' ELSE 'failed' END AS status,
                 count(*) AS count

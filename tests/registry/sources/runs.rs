@@ -67,7 +67,9 @@ async fn a_sync_that_was_cut_off_is_due_again_when_its_lease_is_over() {
     assert_eq!(registry.cron().await, 0);
     registry.advance_seconds(1);
     let view = registry.repository_view(&id).await;
-    assert_eq!(view["sync_status"], "failed");
+    assert_eq!(view["sync_status"], "pending");
+    let listed = registry.get("/api/repositories?sync_status=pending").bearer(ADMIN).send().await.expect(200).json();
+    assert_eq!(listed[0]["id"], id);
     assert_eq!(view["error"], "The last sync was cut off before it ended. It will be tried again.");
     assert_eq!(registry.cron().await, 1);
     registry.run_until_idle().await;

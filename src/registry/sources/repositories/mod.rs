@@ -389,13 +389,13 @@ pub async fn remove(app: &App, by: &Actor, uid: &str) -> Result<(), Failure> {
 /// What a repository's latest run says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncStatus {
-    /// A sync was asked for and has not begun.
+    /// A sync was asked for and has not begun, or one was cut off and is tried again.
     Pending,
     /// One is running.
     Syncing,
     /// The latest one went through.
     Ok,
-    /// The latest one failed or was cut off.
+    /// The latest one failed.
     Failed,
 }
 
@@ -458,7 +458,7 @@ pub fn status(row: &RepositoryRow, now: Millis) -> SyncState<'_> {
     if run.run_finished_at.is_none() {
         return match run.run_lease_until {
             Some(until) if now < until => SyncState::without_error(SyncStatus::Syncing),
-            _ => SyncState::failed(Some(CUT_OFF)),
+            _ => SyncState { status: SyncStatus::Pending, error: Some(CUT_OFF) },
         };
     }
     let error = run.run_error.as_deref();
