@@ -97,11 +97,18 @@ impl Rights<'static> {
 
     /// What the holder of a token may do.
     pub fn of_token(token: &TokenRow) -> Result<Self, Failure> {
-        Ok(Self {
-            scopes: Scope::of_stored(&token.scopes).into(),
-            expires_at: token.expires_at,
-            ..Self::none(token.organization).with_grants(&token.grants)?
-        })
+        Self::of_stored_token(token.organization, &token.scopes, &token.grants, token.expires_at)
+    }
+
+    /// What the holder of a token may do that is stored with these scopes and grants, and this end.
+    pub fn of_stored_token(
+        organization: OrganizationId,
+        scopes: &[String],
+        grants: &[GrantRow],
+        expires_at: Option<Millis>,
+    ) -> Result<Self, Failure> {
+        let scopes = Scope::of_stored(scopes).into();
+        Ok(Self { scopes, expires_at, ..Self::none(organization).with_grants(grants)? })
     }
 
     /// These, with grants.

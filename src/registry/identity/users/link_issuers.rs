@@ -37,9 +37,7 @@ fn rights_of(app: &App, organization: OrganizationId, issuer: &LinkIssuer) -> Re
         Rights::of_role(Role::from_stored(role)?, Extent::One(organization))?
     } else if issuer.token_id.is_some() {
         let Some(token) = &issuer.token else { return Ok(None) };
-        let scopes = Scope::of_stored(&token.scopes);
-        let none = Rights::none(organization);
-        Rights { scopes: scopes.into(), expires_at: token.expires_at, ..none.with_grants(&token.grants)? }
+        Rights::of_stored_token(organization, &token.scopes, &token.grants, token.expires_at)?
     } else {
         // Of older links it is not known which one it was.
         let is_current = issuer.admin_key.as_ref().is_none_or(|key| Some(key) == admin_key(app).as_ref());
