@@ -21,7 +21,7 @@ use crate::store::storefront::{consumer_merges, consumers};
 /// `Forbidden` when it was granted what the caller does not see. `NotFound` when there is no such consumer and nothing is known of
 /// one; of one that is gone nobody knows what it was granted, so only who sees everything can have it erased.
 pub async fn erase(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> Result<(), Failure> {
-    require_covered(app, issuer, id).await?;
+    let covered = require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
     let look = (
         consumers::by_id(organization, id),
@@ -36,12 +36,13 @@ pub async fn erase(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> R
         if_match.require("consumer", &tag_of(row))?;
     }
     let batch = (
+        covered.guard(),
         forget_traces(organization, id),
         forget_entries(organization, id),
         consumer.map(|_| consumers::delete(organization, id, None)),
         note(app, &issuer.by, "consumer.erased", id, json!({}))?,
     );
-    let (_, is_erased, is_deleted, ()) = app.ports.database.ask(batch).await?;
+    let (.., is_erased, is_deleted, ()) = covered.outcome(app.ports.database.ask(batch).await).await?;
     if !is_deleted.unwrap_or(is_erased) {
         return Err(absent(app, organization, id).await);
     }

@@ -141,5 +141,5 @@ async fn carry_out(
     let (is_merged, .., row, tokens) = app.ports.database.ask(batch).await?;
     let row = row.filter(|_| is_merged).ok_or_else(|| Failure::concurrent_change("consumers"))?;
     refresh_all_cached(app, tokens).await;
-    Ok(ShownConsumer::covered(issuer, Consumer::open(app, row)?))
+    Ok(ShownConsumer::changed(Consumer::open(app, row)?))
 }

@@ -19,7 +19,7 @@ use crate::registry::kernel::secrets::{PlainToken, TokenKind};
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::absent_consumers::absent;
 use crate::registry::storefront::consumers::{MAX_SEATS, note, scopes};
-use crate::registry::storefront::coverage::require_covered;
+use crate::registry::storefront::coverage::{CoveredConsumer, require_covered};
 use crate::store::Update;
 use crate::store::access::tokens::{self, HashedTokenRow, TokenHolder, TokenRow};
 use crate::store::identity::revocations;
@@ -75,13 +75,13 @@ pub async fn issue(
     consumer_id: i64,
     spec: ConsumerTokenSpec,
 ) -> Result<Answer<ShownToken>, Failure> {
-    require_covered(app, issuer, consumer_id).await?;
+    let covered = require_covered(app, issuer, consumer_id).await?;
     let spec = spec.check(true)?;
     let claim = match idempotency::begin(app, issuer, key).await? {
         IdempotencyState::Claimed(claim) => claim,
         IdempotencyState::Done(done) => return DoneRequest::again(made_before(app, issuer, consumer_id, &done).await),
     };
-    let made = issue_once(app, issuer, consumer_id, &spec, &claim).await;
+    let made = issue_once(app, issuer, &covered, consumer_id, &spec, &claim).await;
     claim.release_on_failure(app, made).await.map(Answer::first)
 }
 
@@ -105,6 +105,7 @@ async fn live(app: &App, issuer: &Issuer, consumer_id: i64, uid: &str) -> Result
 async fn issue_once(
     app: &App,
     issuer: &Issuer,
+    covered: &CoveredConsumer<'_>,
     consumer_id: i64,
     spec: &ConsumerTokenSpec,
     claim: &IdempotencyClaim,
@@ -122,13 +123,14 @@ async fn issue_once(
     let organization = issuer.organization();
     let recorded = note(app, &issuer.by, "consumer.token_created", consumer_id, json!({ "token": uid }))?;
     let batch = (
+        covered.guard(),
         insert_token(organization, consumer_id, &new, MAX_SEATS),
         recorded,
         claim.keep_secret(app, uid.as_str(), plain.expose())?,
         by_id(organization, consumer_id),
         tokens::known(organization, TokenHolder::Consumer(consumer_id), &uid),
     );
-    let (.., consumer, made) = app.ports.database.ask(batch).await?;
+    let (.., consumer, made) = covered.outcome(app.ports.database.ask(batch).await).await?;
     if consumer.is_none() {
         return Err(absent(app, organization, consumer_id).await);
     }
@@ -145,15 +147,13 @@ async fn issue_once(
 
 /// Revokes a token.
 pub async fn revoke(app: &App, issuer: &Issuer, consumer_id: i64, uid: &str) -> Result<(), Failure> {
-    require_covered(app, issuer, consumer_id).await?;
+    let covered = require_covered(app, issuer, consumer_id).await?;
     let recorded = note(app, &issuer.by, "consumer.token_revoked", consumer_id, json!({ "token": uid }))?;
     let holder = TokenHolder::Consumer(consumer_id);
-    let revoked =
-        revocations::revoke(&*app.ports.database, issuer.organization(), holder, uid, None, app.now(), recorded)
-            .await?;
-    let revocation = revoked.ok_or_else(no_token)?;
-    refresh_cached(app, revocation.token).await;
-    if revocation.is_new { Ok(()) } else { Err(no_token()) }
+    let batch = (covered.guard(), revocations::revoke(issuer.organization(), holder, uid, None, app.now(), recorded));
+    let (_, (is_new, (), token)) = covered.outcome(app.ports.database.ask(batch).await).await?;
+    refresh_cached(app, token.ok_or_else(no_token)?).await;
+    if is_new { Ok(()) } else { Err(no_token()) }
 }
 
 /// Changes what the request names, and nothing else.
@@ -164,18 +164,19 @@ pub async fn change(
     uid: &str,
     spec: ConsumerTokenSpec,
 ) -> Result<TokenRow, Failure> {
-    require_covered(app, issuer, consumer_id).await?;
+    let covered = require_covered(app, issuer, consumer_id).await?;
     let spec = spec.check(false)?;
     let organization = issuer.organization();
     let change = TokenChange { description: spec.description.as_deref(), expires_at: spec.expires_at };
     let details = json!({ "token": uid, "description": spec.description, "expires_at": spec.expires_at.into_value() });
     let batch = (
+        covered.guard(),
         update_token(organization, consumer_id, uid, &change),
         note(app, &issuer.by, "consumer.token_changed", consumer_id, details)?,
         by_id(organization, consumer_id),
         tokens::known(organization, TokenHolder::Consumer(consumer_id), uid),
     );
-    let (is_changed, (), consumer, row) = app.ports.database.ask(batch).await?;
+    let (_, is_changed, (), consumer, row) = covered.outcome(app.ports.database.ask(batch).await).await?;
     if consumer.is_none() {
         return Err(absent(app, organization, consumer_id).await);
     }
@@ -194,7 +195,7 @@ pub async fn rotate(
     grace_seconds: i64,
 ) -> Result<Answer<ShownToken>, Failure> {
     let previous_until = end_of_grace(app, grace_seconds)?;
-    require_covered(app, issuer, consumer_id).await?;
+    let covered = require_covered(app, issuer, consumer_id).await?;
     let claim = match idempotency::begin(app, issuer, key).await? {
         IdempotencyState::Claimed(claim) => claim,
         IdempotencyState::Done(done) => {
@@ -212,7 +213,8 @@ pub async fn rotate(
         let details = json!({ "token": uid, "previous_until": previous_until });
         let recorded = note(app, &issuer.by, "consumer.token_rotated", consumer_id, details)?;
         let keep = claim.keep_secret(app, uid, plain.expose())?;
-        replace_secret(app, &row, &plain, previous_until, recorded, keep).await?;
+        let replaced = replace_secret(app, &row, &plain, previous_until, covered.guard(), recorded, keep).await;
+        covered.outcome(replaced).await?;
         Ok(ShownToken { row: row.token, secret: Some(plain.expose().to_owned()), previous_until })
     };
     let rotated = rotated.await;

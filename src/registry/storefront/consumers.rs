@@ -305,7 +305,7 @@ pub async fn change(
     if_match: &IfMatch,
 ) -> Result<ShownConsumer, Failure> {
     spec.check()?;
-    require_covered(app, issuer, id).await?;
+    let covered = require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
     let (old, mut gone) = get(app, organization, id).await?;
     if_match.require("consumer", &tag_of(&old.row))?;
@@ -320,6 +320,7 @@ pub async fn change(
     let has_new_keys = old.hash() != hash;
     let is_disabled = old.row.is_enabled && !new.row.is_enabled;
     let batch = (
+        covered.guard(),
         consumers::update(organization, &old.row, &new.row, &freed),
         recorded,
         is_disabled.then(|| notify_disabled(organization, id, app.now())),
@@ -327,19 +328,20 @@ pub async fn change(
         consumers::update_keys(organization, &new.row, hash.as_str()),
         tokens::of_consumer(organization, id),
     );
-    let (is_changed, .., tokens) = app.ports.database.ask(batch).await.map_err(taken)?;
+    let outcome = app.ports.database.ask(batch).await.map_err(taken);
+    let (_, is_changed, .., tokens) = covered.outcome(outcome).await?;
     if !is_changed {
         return Err(Failure::concurrent_change("consumer"));
     }
     gone.retain(|row| freed.contains(&row.token.uid) || (has_new_keys && row.token.uid == old.row.uid));
     end_cached(app, gone).await;
     refresh_all_cached(app, tokens).await;
-    Ok(ShownConsumer::covered(issuer, new))
+    Ok(ShownConsumer::changed(new))
 }
 
 /// Deletes a consumer: its credentials end, and what it was granted is gone.
 pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> Result<(), Failure> {
-    require_covered(app, issuer, id).await?;
+    let covered = require_covered(app, issuer, id).await?;
     let organization = issuer.organization();
     let known = if *if_match == IfMatch::Anything { None } else { Some(get(app, organization, id).await?.0.row) };
     if let Some(row) = &known {
@@ -347,8 +349,9 @@ pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> 
     }
     let dated = known.map(|row| row.updated_at);
     let recorded = note(app, &issuer.by, "consumer.deleted", id, json!({}))?;
-    let batch = (tokens::of_consumer(organization, id), consumers::delete(organization, id, dated), recorded);
-    let (known, is_deleted, ()) = app.ports.database.ask(batch).await?;
+    let delete = consumers::delete(organization, id, dated);
+    let batch = (covered.guard(), tokens::of_consumer(organization, id), delete, recorded);
+    let (_, known, is_deleted, ()) = covered.outcome(app.ports.database.ask(batch).await).await?;
     if !is_deleted {
         return Err(if dated.is_some() && !known.is_empty() {
             Failure::concurrent_change("consumer")

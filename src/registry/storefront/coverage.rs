@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
+use crate::ports::Stmt;
 use crate::registry::access::issuer::{Issuer, MAX_COMPARED_GRANTS};
 use crate::registry::access::scope::Scope;
 use crate::registry::kernel::app::App;
@@ -14,6 +15,7 @@ use crate::registry::storefront::consumer_keys::Consumer;
 use crate::store::access::tokens::GrantRow;
 use crate::store::storefront::consumers::{ConsumerRow, by_id};
 use crate::store::storefront::entitlements::{self, PermissionRow};
+use crate::store::storefront::permission_edits::guard;
 
 /// A consumer as somebody is shown it.
 #[derive(Clone)]
@@ -25,21 +27,17 @@ pub struct ShownConsumer {
 }
 
 impl ShownConsumer {
-    /// A consumer that its caller covers.
-    pub fn covered(issuer: &Issuer, Consumer { row, private_key }: Consumer) -> Self {
-        Self { row, private_key: Some(private_key).filter(|_| may_see_keys(issuer)) }
+    /// A consumer that its caller has made or changed: whoever may do that may see keys ([`Scope::named`]).
+    pub fn changed(Consumer { row, private_key }: Consumer) -> Self {
+        Self { row, private_key: Some(private_key) }
     }
 
     fn open(app: &App, issuer: &Issuer, row: ConsumerRow, is_covered: bool) -> Result<Self, Failure> {
-        if is_covered && may_see_keys(issuer) {
-            return Ok(Self::covered(issuer, Consumer::open(app, row)?));
+        if is_covered && issuer.caller.may(Scope::StorefrontKeys) {
+            return Consumer::open(app, row).map(Self::changed);
         }
         Ok(Self { row, private_key: None })
     }
-}
-
-fn may_see_keys(issuer: &Issuer) -> bool {
-    issuer.caller.may(Scope::StorefrontKeys)
 }
 
 /// Which of these consumers are covered, by primary key.
@@ -74,19 +72,63 @@ pub async fn get(app: &App, issuer: &Issuer, id: i64) -> Result<ShownConsumer, F
     }
 }
 
-/// Whether somebody covers a consumer; of one that is not there, whether they would cover it.
-async fn is_covered(app: &App, issuer: &Issuer, id: i64) -> Result<bool, Failure> {
-    let permissions = app.ports.database.ask(entitlements::of_consumer(issuer.organization(), id)).await?;
-    let grants: Vec<GrantRow> = permissions.into_iter().map(|permission| permission.entitlement.grant).collect();
-    issuer.covers_grants(&grants)
+/// A consumer that somebody covers. What is written of it holds only while that is so: each batch of theirs begins with
+/// [`CoveredConsumer::guard`].
+pub struct CoveredConsumer<'a> {
+    app: &'a App,
+    issuer: &'a Issuer,
+    id: i64,
+    /// What it was granted when that was looked at; `None` when it does not matter.
+    known: Option<Vec<PermissionRow>>,
+}
+
+impl CoveredConsumer<'_> {
+    /// The statement that aborts its batch when the consumer was granted something else meanwhile.
+    pub fn guard(&self) -> Option<Stmt> {
+        self.known.as_ref().map(|known| guard(self.issuer.organization(), &[self.id], known))
+    }
+
+    /// The outcome of a batch with the guard: when it failed because somebody else has granted something, that is said.
+    ///
+    /// # Errors
+    /// `Forbidden` or `Conflict` then, and `NotFound` when the consumer is gone.
+    pub async fn outcome<T>(&self, outcome: Result<T, impl Into<Failure>>) -> Result<T, Failure> {
+        let failure = match (outcome, &self.known) {
+            (Ok(result), _) => return Ok(result),
+            (Err(failure), None) => return Err(failure.into()),
+            (Err(failure), Some(_)) => failure.into(),
+        };
+        let Self { app, issuer, id, known } = self;
+        let organization = issuer.organization();
+        let look = (by_id(organization, *id), entitlements::of_consumer(organization, *id));
+        let (consumer, now) = app.ports.database.ask(look).await?;
+        if consumer.is_none() {
+            return Err(absent(app, organization, *id).await);
+        }
+        if known.as_ref() == Some(&now) {
+            return Err(failure);
+        }
+        check_covered(issuer, &now)?;
+        Err(Failure::concurrent_change("consumer"))
+    }
 }
 
 /// Refuses a consumer that is not covered.
 ///
 /// # Errors
 /// `Forbidden`; one that is not there is for the use case to miss.
-pub async fn require_covered(app: &App, issuer: &Issuer, id: i64) -> Result<(), Failure> {
-    if issuer.covers_everything()? || is_covered(app, issuer, id).await? {
+pub async fn require_covered<'a>(app: &'a App, issuer: &'a Issuer, id: i64) -> Result<CoveredConsumer<'a>, Failure> {
+    if issuer.covers_everything()? {
+        return Ok(CoveredConsumer { app, issuer, id, known: None });
+    }
+    let known = app.ports.database.ask(entitlements::of_consumer(issuer.organization(), id)).await?;
+    check_covered(issuer, &known)?;
+    Ok(CoveredConsumer { app, issuer, id, known: Some(known) })
+}
+
+fn check_covered(issuer: &Issuer, permissions: &[PermissionRow]) -> Result<(), Failure> {
+    let grants: Vec<GrantRow> = permissions.iter().map(|permission| permission.grant().clone()).collect();
+    if issuer.covers_grants(&grants)? {
         return Ok(());
     }
     let detail = "This consumer was granted what your token does not see, so only its permissions that your token sees are \

@@ -164,7 +164,7 @@ async fn make(
         return Ok(Made::Known(Box::new(known)));
     }
     let permissions = if names_some { Some(entitlements::list(app, issuer, id).await?) } else { None };
-    let consumer = ShownConsumer::covered(issuer, consumer);
+    let consumer = ShownConsumer::changed(consumer);
     Ok(Made::New(Box::new(PutCustomer { consumer, permissions, warnings, is_new: true })))
 }
 

@@ -12,7 +12,7 @@ use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::{TokenHash, new_key};
 use crate::registry::storefront::consumer_keys::Consumer;
 use crate::registry::storefront::consumers::{ConsumerSpec, get, note, refresh_all_cached};
-use crate::registry::storefront::coverage::{ShownConsumer, require_covered};
+use crate::registry::storefront::coverage::{CoveredConsumer, ShownConsumer, require_covered};
 use crate::store::access::tokens;
 use crate::store::storefront::consumers;
 
@@ -36,14 +36,14 @@ pub async fn rotate(
     grace_seconds: i64,
 ) -> Result<Answer<RotatedConsumer>, Failure> {
     let previous_until = end_of_grace(app, grace_seconds)?;
-    require_covered(app, issuer, id).await?;
+    let covered = require_covered(app, issuer, id).await?;
     let claim = match idempotency::begin(app, issuer, key).await? {
         IdempotencyState::Claimed(claim) => claim,
         IdempotencyState::Done(done) => return DoneRequest::again(rotated_before(app, issuer, done.id()).await),
     };
-    let rotated = rotate_once(app, issuer, id, previous_until, claim.keep(id)).await;
+    let rotated = rotate_once(app, issuer, &covered, id, previous_until, claim.keep(id)).await;
     let shown = claim.release_on_failure(app, rotated).await?;
-    Ok(Answer::first(RotatedConsumer { shown: ShownConsumer::covered(issuer, shown), previous_until }))
+    Ok(Answer::first(RotatedConsumer { shown: ShownConsumer::changed(shown), previous_until }))
 }
 
 /// The consumer whose keys a request replaced before, as it is now. That request may have been cut off before it ended the old
@@ -53,12 +53,13 @@ async fn rotated_before(app: &App, issuer: &Issuer, id: i64) -> Result<RotatedCo
     let keys = tokens.iter().find(|row| row.token.uid == consumer.row.uid);
     let previous_until = keys.and_then(|row| row.previous_until).filter(|end| *end > app.now());
     refresh_all_cached(app, tokens).await;
-    Ok(RotatedConsumer { shown: ShownConsumer::covered(issuer, consumer), previous_until })
+    Ok(RotatedConsumer { shown: ShownConsumer::changed(consumer), previous_until })
 }
 
 async fn rotate_once(
     app: &App,
     issuer: &Issuer,
+    covered: &CoveredConsumer<'_>,
     id: i64,
     previous_until: Option<Millis>,
     keep: Option<Stmt>,
@@ -74,13 +75,14 @@ async fn rotate_once(
     let mut new = old.clone();
     keys.apply(app, &mut new)?;
     let batch = (
+        covered.guard(),
         consumers::update(organization, &old.row, &new.row, &[]),
         note(app, &issuer.by, "consumer.keys_rotated", id, json!({ "previous_until": previous_until }))?,
         keep,
         consumers::rotate_keys(organization, &new.row, new.hash().as_str(), previous_until),
         tokens::of_consumer(organization, id),
     );
-    let (is_changed, .., tokens) = app.ports.database.ask(batch).await?;
+    let (_, is_changed, .., tokens) = covered.outcome(app.ports.database.ask(batch).await).await?;
     if !is_changed {
         return Err(Failure::concurrent_change("consumer"));
     }

@@ -253,21 +253,12 @@ pub fn of_consumers(organization: OrganizationId, ids: &str) -> Query<Vec<Hashed
 
 /// Gives a live token that is still at its revision another secret with this hash, and keeps the old one until
 /// `previous_until`, if it is to work at all; whether it was done.
-pub async fn rotate(
-    db: &dyn Database,
-    token: &TokenRow,
-    hash: &str,
-    previous_until: Option<Millis>,
-    noted: Stmt,
-    keep: Option<Stmt>,
-) -> Result<bool, DatabaseError> {
-    let rotate = Query::any(
+pub fn rotate(token: &TokenRow, hash: &str, previous_until: Option<Millis>) -> Query<bool> {
+    Query::any(
         "UPDATE tokens SET previous_hash = hash, previous_until = ?4, hash = ?3, revision = revision + 1
           WHERE id = ?1 AND revision = ?2 AND revoked_at IS NULL RETURNING id",
         [token.id.into(), token.revision.into(), hash.into(), previous_until.into()],
-    );
-    let (is_done, ..) = db.ask((rotate, noted, keep)).await?;
-    Ok(is_done)
+    )
 }
 
 /// Which tokens count: those that are valid or have expired, or those that were revoked.

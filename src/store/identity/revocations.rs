@@ -7,27 +7,17 @@ use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::access::tokens::{HashedTokenRow, TokenFilter, TokenHolder, TokenStatus, counted, known, listed};
 use crate::store::{OrganizationId, Page, Query};
 
-/// What became of a revocation.
-#[derive(Debug, Clone)]
-pub struct Revocation {
-    /// The token as it is now.
-    pub token: HashedTokenRow,
-    /// Whether it was this call that revoked it.
-    pub is_new: bool,
-}
-
-/// Revokes a token; `None` when there is none of that id. One that was revoked before is told as such, so that whoever
-/// asks again, because the first answer got lost, still has every copy of it forgotten. One that is not at `revision`
-/// any more, if one is given, is left alone.
-pub async fn revoke(
-    db: &dyn Database,
+/// Revokes a token: whether it was this that revoked it, `noted`, and the token as it is then, if there is one of that id. One
+/// that was revoked before is told too, so that whoever asks again, because the first answer got lost, still has every copy of
+/// it forgotten. One that is not at `revision` any more, if one is given, is left alone.
+pub fn revoke(
     organization: OrganizationId,
     holder: TokenHolder,
     uid: &str,
     revision: Option<i64>,
     now: Millis,
     noted: Stmt,
-) -> Result<Option<Revocation>, DatabaseError> {
+) -> (Query<bool>, Stmt, Query<Option<HashedTokenRow>>) {
     let revoke = Query::any(
         "UPDATE tokens SET revoked_at = ?3, revision = revision + 1
           WHERE organization_id = ?1 AND uid = ?2 AND revoked_at IS NULL AND (?4 IS NULL OR revision = ?4)
@@ -35,8 +25,7 @@ pub async fn revoke(
          RETURNING id",
         [organization.into(), uid.into(), now.into(), revision.into(), holder.into()],
     );
-    let (is_new, (), token) = db.ask((revoke, noted, known(organization, holder, uid))).await?;
-    Ok(token.map(|token| Revocation { token, is_new }))
+    (revoke, noted, known(organization, holder, uid))
 }
 
 /// What is about to be revoked by a filter.

@@ -50,6 +50,8 @@ impl Shops {
 #[tokio::test]
 async fn keys_are_shown_of_consumers_all_of_whose_permissions_are_covered() {
     let shops = shops().await;
+    shops.registry.grant(&shops.own, "acme/lib", "2.*").await;
+    shops.registry.grant(&shops.own, "acme/*", "*").await;
     let keys = |list: &Value| -> Vec<(Value, bool)> {
         let rows = list.as_array().expect("a list").iter();
         rows.map(|row| (row["id"].clone(), row["private_key"].is_string())).collect()
@@ -162,6 +164,53 @@ async fn of_other_consumers_a_shop_has_the_permissions_that_it_covers() {
     let again = shops.request(Method::POST, "/permissions").json(&grant).send().await.expect(201).json();
     shops.request(Method::DELETE, &format!("/permissions/{}", again["id"])).send().await.expect(204);
     assert_eq!(left().await.json(), json!([other]));
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_granted_something_else_while_it_is_changed_is_not_the_shops_any_more() {
+    for number in 0.. {
+        let shops = shops().await;
+        let path = format!("/consumers/{}", shops.own.id);
+        let made =
+            shops.request(Method::POST, &format!("{path}/tokens")).json(&json!({"description": "a"})).send().await;
+        let seat = format!("{path}/tokens/{}", made.expect(201).json()["id"].as_str().expect("an id"));
+        let changes = [
+            (Method::PATCH, path.clone(), json!({"status": 0})),
+            (Method::PUT, path.clone(), json!({"private_key": "a-key-that-the-shop-knows"})),
+            (Method::DELETE, path.clone(), json!(null)),
+            (Method::DELETE, format!("{path}?erase=1"), json!(null)),
+            (Method::POST, format!("{path}/rotate-keys"), json!({})),
+            (Method::POST, format!("{path}/tokens"), json!({"description": "mine"})),
+            (Method::PATCH, seat.clone(), json!({"description": "mine"})),
+            (Method::POST, format!("{seat}/rotate"), json!({})),
+            (Method::DELETE, seat.clone(), json!(null)),
+        ];
+        let Some((method, path, body)) = changes.get(number).cloned() else { break };
+        let insert = format!(
+            "INSERT INTO grants (consumer_id, target, version_constraint, created_at, updated_at)
+             VALUES ({}, 'other/more', '*', 0, 0)",
+            shops.own.id
+        );
+        let mut before = shops.state();
+        let grants = before[1].take();
+        // Wherever it is between looking and writing, and after that.
+        shops.registry.meter.reset();
+        let request = shops.request(method.clone(), &path).json(&body).send();
+        let grant = async {
+            let mut turns = 0;
+            while shops.registry.meter.calls().round_trips < 2 && turns < 1000 {
+                tokio::task::yield_now().await;
+                turns += 1;
+            }
+            shops.registry.database.execute(&insert);
+        };
+        let (reply, ()) = tokio::join!(biased; request, grant);
+        assert_eq!(reply.status, 403, "{method} {path}: {}", reply.text());
+        assert!(reply.text().contains(REFUSED), "{method} {path}: {}", reply.text());
+        let mut after = shops.state();
+        assert_ne!(after[1].take(), grants);
+        assert_eq!(after, before, "{method} {path}");
+    }
 }
 
 #[tokio::test]

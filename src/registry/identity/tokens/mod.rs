@@ -208,22 +208,14 @@ pub async fn revoke(app: &App, issuer: &Issuer, uid: &str) -> Result<(), Failure
     let revision = checked_revision(app, issuer, tokens::known(organization, TokenHolder::Anybody, uid)).await?;
     let event = AuditEvent { action: "token.revoked", target: uid, label: None, details: json!({}) };
     let recorded = issuer.by.record(app, &event)?;
-    let revoked = revocations::revoke(
-        &*app.ports.database,
-        organization,
-        TokenHolder::Anybody,
-        uid,
-        revision,
-        app.now(),
-        recorded,
-    )
-    .await?;
-    let revocation = revoked.ok_or_else(absent)?;
-    if revocation.token.token.revoked_at.is_none() {
+    let batch = revocations::revoke(organization, TokenHolder::Anybody, uid, revision, app.now(), recorded);
+    let (is_new, (), row) = app.ports.database.ask(batch).await?;
+    let row = row.ok_or_else(absent)?;
+    if row.token.revoked_at.is_none() {
         return Err(Failure::concurrent_change("token"));
     }
-    refresh_cached(app, revocation.token).await;
-    if revocation.is_new { Ok(()) } else { Err(absent()) }
+    refresh_cached(app, row).await;
+    if is_new { Ok(()) } else { Err(absent()) }
 }
 
 /// Most tokens that one call revokes by a filter: each is one or two deletions in KV, of the 1,000 calls that a request

@@ -83,10 +83,10 @@ async fn carry_out(app: &App, issuer: &Issuer, rotation: &Rotation, keep: Option
         details: json!({ "previous_until": previous_until }),
     };
     let recorded = issuer.by.record(app, &event)?;
-    replace_secret(app, row, plain, *previous_until, recorded, keep).await
+    replace_secret(app, row, plain, *previous_until, None, recorded, keep).await
 }
 
-/// Gives a token another secret, in the database and in the caches. `noted` and `keep` go into the same batch.
+/// Gives a token another secret, in the database and in the caches. `guard`, `noted` and `keep` go into the same batch.
 ///
 /// # Errors
 /// `Conflict` when the token was changed, rotated or revoked since it was looked at.
@@ -95,11 +95,14 @@ pub async fn replace_secret(
     row: &HashedTokenRow,
     plain: &PlainToken,
     previous_until: Option<Millis>,
+    guard: Option<Stmt>,
     noted: Stmt,
     keep: Option<Stmt>,
 ) -> Result<(), Failure> {
     let hash = plain.hash();
-    if !tokens::rotate(&*app.ports.database, &row.token, hash.as_str(), previous_until, noted, keep).await? {
+    let batch = (guard, tokens::rotate(&row.token, hash.as_str(), previous_until), noted, keep);
+    let (_, is_done, ..) = app.ports.database.ask(batch).await?;
+    if !is_done {
         return Err(Failure::concurrent_change("token"));
     }
     if let Some(older) = &row.previous_hash {
