@@ -1,7 +1,8 @@
 //! The bodies of requests: whose are received, how much memory they take together, and how long they may take.
 
 use std::pin::{Pin, pin};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rostrum::ports::PART_BYTES;
 use rostrum::registry::kernel::body_budget::{MAX_BYTES_IN_FLIGHT, Reservation};
@@ -84,6 +85,37 @@ async fn what_everybody_may_send_is_small() {
     send("/api/auth/login", filled(7 << 10)).await.expect(401);
 }
 
+#[tokio::test]
+async fn what_says_that_it_is_too_large_is_not_waited_for() {
+    let registry = TestRegistry::new();
+    registry.has_waited();
+    for path in ["/api/tokens", "/notify-batch", "/security-advisories"] {
+        let request = registry.post(path).bearer(ADMIN).header("content-length", "1048577").held();
+        request.send().await.expect(400);
+    }
+    let zip = put(&registry, "1.0.0", ADMIN).header("content-length", "33554433").held();
+    zip.send().await.expect(400);
+    assert!(!registry.has_waited(), "nobody was waited for");
+}
+
+#[tokio::test]
+async fn a_form_that_never_comes_to_its_zip_is_refused_like_a_large_zip() {
+    let registry = TestRegistry::new();
+    let mut sent = 0;
+    let request = put(&registry, "1.0.0", ADMIN).header("content-type", "multipart/form-data; boundary=x");
+    let reply = request.pieces(move || {
+        sent += 1;
+        match sent {
+            1 => Some("--x\r\nContent-Disposition: form-data; name=\"".into()),
+            2..=520 => Some(vec![b'a'; 64 << 10].into()),
+            _ => None,
+        }
+    });
+    let refused = reply.send().await.expect(400);
+    let large = put(&registry, "1.0.0", ADMIN).header("content-length", "33554433").send().await.expect(400);
+    assert_eq!(refused.json(), large.json());
+}
+
 /// Reserves all memory for bodies but so much of it.
 async fn leave(registry: &TestRegistry, bytes: usize) -> Vec<Reservation> {
     let mut taken = Vec::new();
@@ -161,4 +193,55 @@ async fn nothing_of_a_large_zip_stays_but_what_is_published() {
     put(&registry, "2.0.0", ADMIN).body(damaged).send().await.expect(400);
     assert_eq!((registry.blobs.keys(), registry.blobs.open_uploads()), (vec![key(&zip)], 0));
     assert_eq!(registry.get_from_new_isolate("/dist/acme/lib/1.0.0.zip").await.expect(200).body, zip);
+}
+
+/// Whether a request is answered without anybody having to wait for anything, and its answer.
+fn answer_at_once(request: TestRequest) -> Option<TestResponse> {
+    let mut request = pin!(request.send());
+    (0..1000).find_map(|_| match request.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(reply) => Some(reply),
+        Poll::Pending => None,
+    })
+}
+
+#[tokio::test]
+async fn the_memory_of_a_body_is_kept_for_as_long_as_it_comes() {
+    let registry = TestRegistry::new();
+    let taken = leave(&registry, 1 << 20).await;
+    let (app, clock) = (registry.isolate.app.clone(), registry.clock.clone());
+    let mut pieces = 64;
+    let request = registry.post("/api/tokens").bearer(ADMIN).header("content-length", "1048576");
+    let reply = request.pieces(move || {
+        clock.advance(Duration::from_millis(1_100));
+        for reserved in &taken {
+            reserved.renew(app.now());
+        }
+        let mut one_more = pin!(Reservation::of(&app, 1));
+        assert!(one_more.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "{pieces} to come");
+        pieces -= 1;
+        (pieces >= 0).then(|| vec![b' '; 16 << 10].into())
+    });
+    // It holds nothing but blanks.
+    reply.send().await.expect(400);
+}
+
+#[tokio::test]
+async fn a_token_waits_with_its_next_zip_for_as_long_as_one_comes() {
+    let registry = TestRegistry::new();
+    let token = writer(&registry).await;
+    let clock = registry.clock.clone();
+    let another = || put(&registry, "2.0.0", &token).body(package("acme/lib", "two"));
+    let mut others = vec![another(), another()];
+    let mut pieces = 64;
+    let reply = put(&registry, "1.0.0", &token).pieces(move || {
+        clock.advance(Duration::from_millis(1_100));
+        pieces -= 1;
+        if [60, 0].contains(&pieces) {
+            let refused = others.pop().and_then(answer_at_once).expect("an answer");
+            assert_eq!(refused.status, 429, "{pieces} to come");
+        }
+        (pieces >= 0).then(|| vec![b' '; 16 << 10].into())
+    });
+    reply.send().await.expect(400);
+    another().send().await.expect(201);
 }

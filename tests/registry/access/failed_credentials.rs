@@ -9,7 +9,7 @@ use rostrum::registry::kernel::secrets::{PlainToken, TokenKind};
 use rostrum::store::access::tokens::find_valid;
 use serde_json::json;
 
-use crate::support::{ADMIN, Calls, START, TestIsolate, TestRegistry, TestRequest};
+use crate::support::{ADMIN, Calls, START, TestIsolate, TestRegistry, TestRequest, token_of};
 
 const ATTACKER: &str = "203.0.113.9";
 
@@ -154,6 +154,66 @@ async fn links_and_passwords_count_too_and_are_refused_before_anybody_is_asked()
     // Who has a session goes on with it, and whoever logs in elsewhere too.
     from(registry.get("/api/auth/me").bearer(&owner.token), ATTACKER).send().await.expect(200);
     from(registry.login(&owner.email, crate::support::PASSWORD, &json!({})), "203.0.113.8").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn when_the_minute_is_over_failures_are_counted_from_the_beginning() {
+    let registry = TestRegistry::new();
+    for _ in 0..3 {
+        exhaust(&registry).await;
+        let one_more = from(registry.get("/packages.json").bearer(&forged(&registry, TokenKind::Access)), ATTACKER);
+        one_more.send().await.expect(429);
+        registry.advance_seconds(61);
+    }
+}
+
+#[tokio::test]
+async fn what_has_not_even_the_form_of_a_credential_counts_too() {
+    let registry = TestRegistry::new();
+    for number in 0..MAX_FAILURES_PER_HOST {
+        let guess = from(registry.get("/packages.json").bearer(&format!("a-guess-{number}")), ATTACKER);
+        guess.send().await.expect(401);
+    }
+    from(registry.get("/packages.json").bearer("one-more"), ATTACKER).send().await.expect(429);
+}
+
+#[tokio::test]
+async fn who_was_known_and_is_revoked_is_a_stranger() {
+    let registry = TestRegistry::new();
+    let (id, token) = registry.token(&json!({"description": "a", "permissions": "readonly"})).await;
+    let get = || from(registry.get("/packages.json").basic(&token), ATTACKER).send();
+    get().await.expect(200);
+    let elsewhere = registry.another_isolate();
+    let revoke = elsewhere.request(http::Method::DELETE, &format!("/api/tokens/{id}")).bearer(ADMIN);
+    revoke.send().await.expect(200);
+    registry.advance_seconds(31);
+    get().await.expect(401);
+    fail(&registry, MAX_FAILURES_PER_HOST - 1, |_| ATTACKER.to_owned()).await;
+    registry.advance_seconds(31);
+    get().await.expect(429);
+}
+
+#[tokio::test]
+async fn who_got_a_credential_here_is_known_however_it_was_made() {
+    let registry = TestRegistry::new();
+    let consumer = registry.consumer().await;
+    let path = format!("/consumers/{}", consumer.id);
+    let (id, _) = registry.token(&json!({"description": "a", "permissions": "readonly"})).await;
+    let rotated = registry.post(&format!("/api/tokens/{id}/rotate")).bearer(ADMIN).json(&json!({})).send().await;
+    let keys = json!({"private_key": "another-key-of-the-consumer"});
+    let changed = registry.storefront_patch(&path, &keys).send().await.expect(200).json();
+    let seat = json!({"description": "a seat"});
+    let seat = registry.storefront_post(&format!("{path}/tokens"), &seat).send().await.expect(201);
+    // By then nobody goes by the change itself any more.
+    registry.advance_seconds(91);
+    exhaust(&registry).await;
+    for reply in [seat, rotated] {
+        let request = registry.get("/packages.json").basic(&token_of(&reply));
+        from(request, ATTACKER).send().await.expect(200);
+    }
+    let public_key = changed["public_key"].as_str().expect("a key");
+    let request = registry.get("/packages.json").pair(public_key, "another-key-of-the-consumer");
+    from(request, ATTACKER).send().await.expect(200);
 }
 
 /// A binding that lets so many through, and then none; without a number it fails.

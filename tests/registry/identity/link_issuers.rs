@@ -116,34 +116,117 @@ async fn what_admin_token_has_issued_ends_when_it_is_replaced() {
     }
 }
 
+/// Uses a link, of which `change` is made in the database when the link was looked at and nothing has come of it yet.
+async fn use_while(registry: &TestRegistry, path: &str, links: &Links, change: &str) {
+    let body = if path.ends_with("reset") {
+        json!({"token": links.reset, "password": NEW})
+    } else {
+        json!({"token": links.invitation, "name": "New", "password": PASSWORD})
+    };
+    let passwords = registry.database.rows("SELECT email, password FROM users");
+    registry.meter.reset();
+    let request = registry.post(path).json(&body).send();
+    let change_it = async {
+        // The second call is under way.
+        let mut turns = 0;
+        while registry.meter.calls().round_trips < 2 && turns < 1000 {
+            tokio::task::yield_now().await;
+            turns += 1;
+        }
+        registry.database.execute(change);
+    };
+    let (reply, ()) = tokio::join!(biased; request, change_it);
+    assert_eq!(reply.status, 404, "{path}: {change}: {}", reply.text());
+    assert_eq!(registry.database.rows("SELECT email, password FROM users"), passwords, "{path}: {change}");
+}
+
+const ACCEPT: &str = "/api/auth/accept-invitation";
+const RESET: &str = "/api/auth/reset";
+
 #[tokio::test]
-async fn a_token_that_is_revoked_while_its_link_is_used_makes_nobody() {
-    for path in ["/api/auth/accept-invitation", "/api/auth/reset"] {
+async fn a_link_whose_issuer_holds_less_while_it_is_used_makes_nobody() {
+    for change in ["UPDATE tokens SET revoked_at = 1", "UPDATE tokens SET scopes = '[]', revision = revision + 1"] {
+        for path in [ACCEPT, RESET] {
+            let registry = TestRegistry::new();
+            let user = registry.user("user", "member").await;
+            let (_, token) = registry.token(&json!({"description": "a", "scopes": ["admin"]})).await;
+            let links = Links::issue(&registry, &token, &user.id).await;
+            use_while(&registry, path, &links, change).await;
+        }
+    }
+    for change in [
+        "UPDATE memberships SET role = 'viewer' WHERE role = 'admin'",
+        "UPDATE users SET blocked_at = 1 WHERE email = 'issuer@example.org'",
+        "DELETE FROM memberships WHERE role = 'admin'",
+    ] {
+        for path in [ACCEPT, RESET] {
+            let registry = TestRegistry::new();
+            let user = registry.user("user", "member").await;
+            let issuer = registry.user("issuer", "admin").await;
+            let links = Links::issue(&registry, &issuer.token, &user.id).await;
+            use_while(&registry, path, &links, change).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_whose_account_has_changed_while_it_is_used_sets_no_password() {
+    for change in [
+        "INSERT INTO memberships (user_id, organization_id, role, created_at)
+         SELECT u.id, max(o.id), 'viewer', 0 FROM users u, organizations o WHERE u.email = 'user@example.org'",
+        "UPDATE users SET session_epoch = session_epoch + 1 WHERE email = 'user@example.org'",
+        "UPDATE users SET blocked_at = 1 WHERE email = 'user@example.org'",
+    ] {
         let registry = TestRegistry::new();
         let user = registry.user("user", "member").await;
+        registry.organization("shop").await;
         let (_, token) = registry.token(&json!({"description": "a", "scopes": ["admin"]})).await;
         let links = Links::issue(&registry, &token, &user.id).await;
-        let body = if path.ends_with("reset") {
-            json!({"token": links.reset, "password": NEW})
-        } else {
-            json!({"token": links.invitation, "name": "New", "password": PASSWORD})
-        };
-        let passwords = registry.database.rows("SELECT email, password FROM users");
-        registry.meter.reset();
-        let request = registry.post(path).json(&body).send();
-        let revoke = async {
-            // The second call is under way: the link was looked at, and nothing has come of it.
-            let mut turns = 0;
-            while registry.meter.calls().round_trips < 2 && turns < 1000 {
-                tokio::task::yield_now().await;
-                turns += 1;
-            }
-            registry.database.execute("UPDATE tokens SET revoked_at = 1, revision = revision + 1");
-        };
-        let (reply, ()) = tokio::join!(biased; request, revoke);
-        reply.expect(404);
-        assert_eq!(registry.database.rows("SELECT email, password FROM users"), passwords, "{path}");
+        use_while(&registry, RESET, &links, change).await;
     }
+}
+
+#[tokio::test]
+async fn what_others_have_issued_goes_on_when_an_issuer_is_gone() {
+    let invite = async |isolate: &TestIsolate, by: &str, email: &str| {
+        let body = json!({"email": email, "role": "viewer"});
+        isolate.request(Method::POST, "/api/invitations").bearer(by).json(&body).send().await.expect(201);
+    };
+    let assert_left = async |isolate: &TestIsolate, by: &str| {
+        // Making another one removes those that are void.
+        invite(isolate, by, "third@example.org").await;
+        let listed = isolate.get("/api/invitations").bearer(by).send().await.expect(200).json();
+        let emails: Vec<&Value> = listed.as_array().expect("a list").iter().map(|row| &row["email"]).collect();
+        assert_eq!(emails, ["third@example.org", "second@example.org"]);
+    };
+
+    let registry = TestRegistry::new();
+    let spec = json!({"description": "a", "scopes": ["admin"]});
+    let ((id, first), (_, second)) = (registry.token(&spec).await, registry.token(&spec).await);
+    invite(&registry.isolate, &first, "first@example.org").await;
+    invite(&registry.isolate, &second, "second@example.org").await;
+    registry.delete(&format!("/api/tokens/{id}")).bearer(ADMIN).send().await.expect(200);
+    assert_left(&registry.isolate, ADMIN).await;
+
+    let registry = TestRegistry::new();
+    let (first, second) = (registry.user("one", "admin").await, registry.user("two", "admin").await);
+    invite(&registry.isolate, &first.token, "first@example.org").await;
+    invite(&registry.isolate, &second.token, "second@example.org").await;
+    registry.database.execute("UPDATE users SET blocked_at = 1 WHERE email = 'one@example.org'");
+    assert_left(&registry.isolate, ADMIN).await;
+
+    let registry = TestRegistry::new();
+    let other_admin = "another-administrators-token";
+    let mut isolate = registry.another_isolate();
+    let config = Config { admin_token: Some(TokenHash::of(other_admin)), ..(*isolate.app.config).clone() };
+    isolate.app = App { config: Arc::new(config), ..isolate.app };
+    invite(&registry.isolate, ADMIN, "first@example.org").await;
+    registry.database.execute(
+        "INSERT INTO invitations (uid, organization_id, email, role, hash, invited_by, token_id, admin_key, created_at, expires_at)
+         SELECT 'second', organization_id, 'second@example.org', role, 'second', NULL, NULL, NULL, created_at, expires_at
+           FROM invitations",
+    );
+    assert_left(&isolate, other_admin).await;
 }
 
 #[tokio::test]

@@ -88,6 +88,13 @@ async fn it_has_the_repositories_all_of_whose_packages_it_covers_and_no_others()
     {
         send(&registry, &token, &method, &format!("/api/repositories/{own}{rest}"), None).await.expect(200);
     }
+    // A filter that says nothing, or cannot be read, says nothing that is covered.
+    for filter in ["[]", "nonsense"] {
+        registry
+            .database
+            .execute(&format!("UPDATE repositories SET package_filter = '{filter}' WHERE uid = '{filtered}'"));
+        assert_eq!(listed(&registry, &token, "").await, [""; 0], "{filter}");
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,22 @@ pub struct TestRequest {
     headers: HeaderMap,
     body: Bytes,
     is_held: bool,
+    pieces: Option<Pieces>,
+}
+
+/// What gives the next piece of a body each time that it is waited for.
+type Pieces = Box<dyn FnMut() -> Option<Bytes> + Send>;
+
+/// A body in pieces.
+struct BodyInPieces(Pieces);
+
+impl http_body::Body for BodyInPieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready((self.0)().map(|piece| Ok(Frame::data(piece))))
+    }
 }
 
 /// What was sent of a body whose end never comes.
@@ -53,7 +69,8 @@ impl http_body::Body for HeldBody {
 impl TestRequest {
     pub fn new(app: App, router: Router, method: Method, path: &str) -> Self {
         let (origin, path) = (ORIGIN.to_owned(), path.to_owned());
-        Self { app, router, method, origin, path, headers: HeaderMap::new(), body: Bytes::new(), is_held: false }
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        Self { app, router, method, origin, path, headers, body, is_held: false, pieces: None }
     }
 
     /// To a registry that is elsewhere.
@@ -111,8 +128,17 @@ impl TestRequest {
         Self { is_held: true, ..self }
     }
 
+    /// With a body of these pieces, each of which is asked for when it is waited for.
+    pub fn pieces(self, pieces: impl FnMut() -> Option<Bytes> + Send + 'static) -> Self {
+        Self { pieces: Some(Box::new(pieces)), ..self }
+    }
+
     pub async fn send(self) -> TestResponse {
-        let body = if self.is_held { Body::new(HeldBody(Some(self.body))) } else { Body::from(self.body) };
+        let body = match self.pieces {
+            Some(pieces) => Body::new(BodyInPieces(pieces)),
+            None if self.is_held => Body::new(HeldBody(Some(self.body))),
+            None => Body::from(self.body),
+        };
         let mut request = Request::new(body);
         *request.method_mut() = self.method;
         *request.uri_mut() = format!("{}{}", self.origin, self.path).parse().expect("a URI");

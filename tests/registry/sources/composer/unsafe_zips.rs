@@ -41,6 +41,10 @@ fn unsafe_zips() -> Vec<(Vec<u8>, &'static str)> {
         (link("../outside"), "the symlink link is unsafe: its target may lie outside"),
         (made_on(link("/etc/passwd"), 0), "the symlink link is unsafe: its target is absolute"),
         (link(&"x/".repeat(2_500)), "the target of the symlink link is too long, or not readable"),
+        (
+            with_file_type(package_with(text("link", &"x/".repeat(2_500))), 0o120_777),
+            "the target of the symlink link is too long, or not readable",
+        ),
         (zip_of(&[text("lib/a.php", ""), ZipEntry::Link("lib/link", "../b")]), "the symlink lib/link is unsafe"),
         (zip_of(&many), "it has more than 50 symlinks"),
     ]

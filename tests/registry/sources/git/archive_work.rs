@@ -1,9 +1,11 @@
 //! Zips that are more work than they may be, and builds that are cut off: nothing is tried again that cannot succeed.
 
 use std::future::Future;
+use std::time::Duration;
 
 use rostrum::ports::Job;
 use rostrum::registry::operations::jobs::perform;
+use rostrum::store::sources::archive_builds::{StoredParts, claim, record_parts, release};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, File, Step, TestRegistry, file, manifest};
@@ -145,4 +147,32 @@ async fn a_build_that_is_cut_off_each_time_is_refused_for_good() {
     registry.run_until_idle().await;
     let token = registry.reader().await;
     registry.get("/dist/acme/lib/1.0.0.zip").basic(&token).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn the_attempts_at_a_build_are_those_since_it_got_ahead_last() {
+    let (registry, _) = synced_with(&[manifest("acme/lib"), file("a.php", "<?php")]).await;
+    let dist_id = registry.database.rows("SELECT id FROM dists")[0]["id"].as_i64().expect("a primary key");
+    let (database, now) = (&*registry.isolate.app.ports.database, registry.isolate.app.now());
+    // Its lease has ended at once: it was cut off.
+    let begin = async || {
+        let build = database.ask(claim(dist_id, now, now)).await.expect("claimed").expect("nobody has it");
+        build.attempts
+    };
+    assert_eq!([begin().await, begin().await, begin().await], [1, 2, 3]);
+    let stored = StoredParts {
+        plan: "plan",
+        blob_key: "key",
+        upload_id: "upload",
+        hashes: "[]".to_owned(),
+        remarks: "{}".to_owned(),
+        new_parts: Vec::new(),
+    };
+    database.batch(record_parts(dist_id, stored)).await.expect("recorded");
+    assert_eq!([begin().await, begin().await], [1, 2]);
+    database.batch(vec![release(dist_id, now)]).await.expect("given back");
+    assert_eq!(begin().await, 1);
+    let later = now.plus(Duration::from_secs(1));
+    assert!(database.ask(claim(dist_id, now, later)).await.expect("answered").is_some());
+    assert!(database.ask(claim(dist_id, now, later)).await.expect("answered").is_none(), "somebody has it");
 }
