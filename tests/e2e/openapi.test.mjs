@@ -36,9 +36,12 @@ function handlers() {
 
 test("every handler with an entry is registered, under its own name", () => {
   assert.match(document.openapi, /^3\./);
-  const ids = operations().map(({ operation }) => operation.operationId).sort();
-  assert.ok(ids.length >= 21, ids.join(" "));
-  assert.deepEqual(ids, handlers());
+  const ids = operations().map(({ operation }) => operation.operationId);
+  assert.equal(new Set(ids).size, ids.length);
+  // What every organization has at its own address is done by the handler of the root.
+  const names = new Set(ids.map((id) => id.replace(/^organization_/, "")));
+  assert.ok(names.size >= 21, ids.join(" "));
+  assert.deepEqual([...names].sort(), handlers());
 });
 
 /** What everybody may ask. */

@@ -358,6 +358,31 @@ test("a new encryption key takes over, and credentials open with it", async () =
   assert.equal((await waitForSync(registry, appId)).sync_status, "ok");
 });
 
+test("an organization is made beside the first, and each tells of what it has", async () => {
+  const made = await call("create_organization", { token: ADMIN_TOKEN, json: { name: "Second" }, status: 201 });
+  assert.equal(made.data.slug, "second");
+  assert.deepEqual((await call("list_organizations")).data.map(({ slug }) => slug), ["default"]);
+  const at = { organization: "default" };
+  assert.equal((await call("update_organization", { at, json: { description: "The first" } })).data.description, "The first");
+  assert.equal((await call("get_organization", { at })).data.description, "The first");
+  const packages = (await call("list_organization_packages", { at, query: { per_page: 100 } })).data;
+  const app = packages.find(({ name }) => name === "acme/app");
+  const details = await call("get_organization_package", { at: { ...at, package: app.id } });
+  assert.deepEqual(await call("get_organization_package_by_name", { at: { ...at, vendor: "acme", name: "app" } }), details);
+  assert.equal(details.data.repository.id, appId);
+  const repositories = (await call("list_organization_repositories", { at })).data;
+  assert.equal(repositories.find(({ id }) => id === appId).sync_status, "ok");
+  const queued = await call("sync_organization_repository", { at: { ...at, id: appId } });
+  assert.equal(queued.message, "Sync queued successfully");
+  assert.equal((await waitForSync(registry, appId)).sync_status, "ok");
+  const json = { name: "CI", scopes: ["packages:read"], packages: [app.id] };
+  const { data } = await call("create_organization_token", { at, json, status: 201 });
+  const names = await registry.request("/org/default/list.json", { headers: { authorization: `Bearer ${data.token}` } });
+  assert.deepEqual(await names.json(), { packageNames: ["acme/app"] });
+  assert.ok((await call("list_organization_tokens", { at })).data.some(({ id }) => id === data.id));
+  assert.equal((await call("delete_organization_token", { at: { ...at, id: data.id } })).message, "Token revoked successfully");
+});
+
 test("with git host and upstream gone, the lock file installs from here", async () => {
   await upstream.stop();
   await host.stop();

@@ -16,9 +16,11 @@ use crate::ports::{BoxFuture, ByteStream, Fault};
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::delivery::document_text::{DocumentRequest, document_text};
 use crate::registry::delivery::filtered::VisibleVersions;
+use crate::registry::delivery::metadata::Body;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::{DocumentKind, assemble};
+use crate::store::kernel::organizations::revisions;
 use crate::store::packages::inline::{self, NamedPart, SizedPackage};
 
 /// Bytes of stored documents that one statement reads, besides those of one package however large, and that are kept while the
@@ -54,14 +56,31 @@ enum State {
     Closed,
 }
 
+/// The document, which is written while it is read, and its validators.
+pub struct InlineDocument {
+    /// Strong entity tag, quotes included.
+    pub etag: String,
+    /// Unix seconds; compared for equality only.
+    pub last_modified: i64,
+    /// JSON.
+    pub stream: Box<dyn ByteStream>,
+}
+
 /// The document of all that `view` sees, whose addresses begin with `base_url`.
-pub async fn inline_document(app: &App, view: Arc<View>, base_url: String) -> Result<Box<dyn ByteStream>, Failure> {
-    let packages = app.ports.database.ask(inline::packages(view.organization(), view.ranges())).await?;
-    let seen =
-        packages.into_iter().filter(|package| !matches!(view.version_filter(&package.name), VersionFilter::Nothing));
-    let batches = batches(seen);
+pub async fn inline_document(app: &App, view: Arc<View>, base_url: String) -> Result<InlineDocument, Failure> {
+    let organization = view.organization();
+    let reads = (revisions(organization), inline::packages(organization, view.ranges()));
+    let (revisions, packages) = app.ports.database.ask(reads).await?;
+    let revision = revisions.ok_or_else(|| Failure::not_found("Organization"))?.revision;
+    let fingerprint = view.body_fingerprint(view.fingerprint()).in_form(DocumentForm::KeyedByVersion);
+    // What it is made from tells as much as its bytes, which nobody has yet.
+    let Body { etag, last_modified, .. } =
+        Body::new(format!("{revision} {fingerprint:?} {base_url}"), revision, fingerprint);
+    let is_seen = |package: &SizedPackage| !matches!(view.version_filter(&package.name), VersionFilter::Nothing);
+    let batches = batches(packages.into_iter().filter(is_seen));
     let app = app.clone();
-    Ok(Box::new(Inline { app, view, base_url, batches, parts: VecDeque::new(), state: State::Unopened }))
+    let stream = Box::new(Inline { app, view, base_url, batches, parts: VecDeque::new(), state: State::Unopened });
+    Ok(InlineDocument { etag, last_modified, stream })
 }
 
 fn batches(packages: impl Iterator<Item = SizedPackage>) -> VecDeque<Vec<String>> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{token, two, upload, within};
-use crate::support::{ADMIN, Calls, ORIGIN, TestRegistry, manifest};
+use crate::support::{ADMIN, Calls, ORIGIN, TestRegistry, TestResponse, manifest};
 
 #[tokio::test]
 async fn a_fresh_registry_has_the_organization_default_which_the_root_serves_too() {
@@ -102,7 +102,26 @@ async fn the_document_of_everything_takes_few_statements_however_many_packages_t
     request().send().await.expect(200);
     let (reply, calls) = registry.counted(request().send()).await;
     assert_eq!(reply.json()["packages"].as_object().map(serde_json::Map::len), Some(60));
-    assert_eq!((calls.round_trips, calls.statements), (2, 2));
+    assert_eq!((calls.round_trips, calls.statements), (2, 3));
+}
+
+#[tokio::test]
+async fn the_document_of_everything_is_sent_again_when_a_version_came_or_another_token_asks() {
+    let registry = two().await;
+    let reader = token(&registry, "acme", json!({})).await;
+    let path = "/org/acme/packages.json";
+    let first = registry.get(path).bearer(&reader).send().await.expect(200);
+    let has = |token: &str, of: &TestResponse| {
+        registry.get(path).bearer(token).header("if-none-match", of.header("etag")).if_modified_since(of)
+    };
+    let unchanged = has(&reader, &first).send().await.expect(304);
+    assert!(unchanged.body.is_empty());
+    let grants = json!({"grants": [{"package": "acme/lib", "constraint": "9.*"}]});
+    let limited = token(&registry, "acme", grants).await;
+    has(&limited, &first).send().await.expect(200);
+    upload(&registry, "acme", "acme/lib", "2.1.0").await;
+    let second = has(&reader, &first).send().await.expect(200);
+    assert_ne!(first.header("etag"), second.header("etag"));
 }
 
 #[tokio::test]

@@ -2,17 +2,17 @@
 
 use axum::response::{IntoResponse, Response};
 use composer::DocumentForm;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
-use http::{HeaderValue, Method};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
+use http::{HeaderValue, Method, StatusCode};
 
 use crate::http::composer::metadata::{document_response, root_response};
 use crate::http::composer::schemas::{InlinePackages, PackageMetadata};
-use crate::http::kit::caching::{PRIVATE_NO_CACHE, Preconditions, VARY_BY_CLIENT};
+use crate::http::kit::caching::{PRIVATE_NO_CACHE, Preconditions, VARY_BY_CLIENT, http_date};
 use crate::http::kit::extract::{Client, PathParams, SurfaceUrl};
 use crate::http::kit::pass_through::streamed;
 use crate::http::kit::request_auth::RequestAuth;
 use crate::http::kit::requirement::PackagesRead;
-use crate::registry::delivery::inline::inline_document;
+use crate::registry::delivery::inline::{InlineDocument, inline_document};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::DocumentKind;
 
@@ -25,7 +25,7 @@ use crate::registry::packages::documents::DocumentKind;
     tag = "composer",
     responses(
         (status = 200, description = "The visible versions of all packages", body = InlinePackages),
-        (status = 304, description = "Nothing has changed, and composer asks"),
+        (status = 304, description = "Nothing has changed"),
         (status = 404, description = "There is no such organization, or it is not the caller's")
     )
 )]
@@ -39,16 +39,30 @@ pub async fn get_organization_packages_json(
     if preconditions.client != Client::Other {
         return root_response(auth.app(), &view, &base_url, &preconditions).await;
     }
+    let document = inline_document(auth.app(), view, base_url).await?;
+    Ok(inline_response(&method, &preconditions, document))
+}
+
+/// The response to a request with this method and these `preconditions`: the document, or `304` if the client has it.
+fn inline_response(method: &Method, preconditions: &Preconditions, document: InlineDocument) -> Response {
+    let InlineDocument { etag, last_modified, stream } = document;
+    let date = http_date(last_modified);
+    let value = |text: &str| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     let head = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, PRIVATE_NO_CACHE),
         (VARY, VARY_BY_CLIENT),
+        (LAST_MODIFIED, value(&date)),
+        (ETAG, value(&etag)),
     ];
-    if method == Method::HEAD {
-        return Ok(head.into_response());
+    if preconditions.is_not_modified(&etag, Some(&date)) {
+        return (StatusCode::NOT_MODIFIED, head).into_response();
     }
-    let document = inline_document(auth.app(), view, base_url).await?;
-    Ok((head, streamed(document)).into_response())
+    let media_type = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    if method == Method::HEAD {
+        (head, media_type).into_response()
+    } else {
+        (head, media_type, streamed(stream)).into_response()
+    }
 }
 
 /// A package's metadata with all its versions, branches too.
