@@ -27,7 +27,7 @@ use crate::store::Update;
 use crate::store::access::rate_limits::RateLimits;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::operations::settings::{self, SettingRow};
-use crate::store::packages::publication::{Retirement, retire};
+use crate::store::packages::retirement::{Retirement, retire};
 use crate::store::sources::upstream_answers::UnsafeZips;
 use crate::store::sources::{upstream_answers, upstream_feeds};
 

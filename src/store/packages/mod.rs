@@ -10,6 +10,7 @@ pub mod lists;
 pub mod publication;
 pub mod remarks;
 pub mod renaming;
+pub mod retirement;
 pub mod state;
 pub mod texts;
 pub mod upstream_notices;

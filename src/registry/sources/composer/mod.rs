@@ -46,7 +46,7 @@ use crate::registry::kernel::pattern::matches_any;
 use crate::store::OrganizationId;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::packages::authority::{AnswerKind, NameAuthority, NameOwnership, UpstreamAnswer, UpstreamRepository};
-use crate::store::packages::publication::{Leaving, Retirement, retire};
+use crate::store::packages::retirement::{Leaving, Retirement, retire};
 use crate::store::sources::upstream_answers::{self, ContestedPackage};
 
 /// The provider of the implicit upstream.

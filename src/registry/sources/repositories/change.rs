@@ -26,7 +26,7 @@ use crate::store::Update;
 use crate::store::kernel::organizations::{self, Touched};
 use crate::store::kernel::repository_kind::RepositoryKind;
 use crate::store::kernel::source_protocol::SourceProtocol;
-use crate::store::packages::publication::{Leaving, Retirement, retire};
+use crate::store::packages::retirement::{Leaving, Retirement, retire};
 use crate::store::packages::state::listed_names;
 use crate::store::sources::host_credentials::StoredHostCredentials;
 use crate::store::sources::repositories::{self, NewCredentials, Repository, RepositoryChanges, RepositoryRow};
