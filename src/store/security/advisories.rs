@@ -70,16 +70,33 @@ pub struct PublishedIndex {
     pub former_index: String,
 }
 
+/// The versions `v` of a package `p` that left the metadata, and that lock files may still name.
+macro_rules! former_versions {
+    () => {
+        " FROM versions v
+          WHERE v.package_id = p.id AND (v.yanked_at IS NOT NULL OR v.removed_at IS NOT NULL)
+            AND v.hidden_at IS NULL AND NOT v.released_when_shown AND v.ref_name <> 'awaited'"
+    };
+}
+
+/// Whether somebody may have a package `p`: it is in the metadata, or was, and is not hidden.
+macro_rules! is_had {
+    () => {
+        concat!(" p.hidden_at IS NULL AND (p.version_index <> '[]' OR EXISTS (SELECT 1", former_versions!(), "))")
+    };
+}
+
 /// Reads the version indexes of the published packages among `names` (a JSON array).
 pub fn published_indexes(organization: OrganizationId, names: String) -> Query<Vec<PublishedIndex>> {
     Query::all(
-        "SELECT p.name, p.version_index,
-                (SELECT json_group_array(json_array(v.normalized, v.released_at, v.pretty, v.security_fix_at IS NOT NULL))
-                   FROM versions v
-                  WHERE v.package_id = p.id AND (v.yanked_at IS NOT NULL OR v.removed_at IS NOT NULL)
-                    AND v.hidden_at IS NULL AND NOT v.released_when_shown AND v.ref_name <> 'awaited') AS former_index
-           FROM json_each(?2) n
-          CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value AND p.hidden_at IS NULL",
+        concat!(
+            "SELECT p.name, p.version_index,
+                    (SELECT json_group_array(json_array(v.normalized, v.released_at, v.pretty, v.security_fix_at IS NOT NULL))",
+            former_versions!(),
+            ") AS former_index
+               FROM json_each(?2) n
+              CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value AND p.hidden_at IS NULL"
+        ),
         [organization.into(), names.into()],
     )
 }
@@ -172,15 +189,16 @@ pub fn filter_entry(organization: OrganizationId, uid: &str) -> Query<Option<Fil
     )
 }
 
-/// The advisories of the published packages among `names`, at most [`MOST_NOTICES`].
+/// The advisories of the packages among `names` that somebody may have, at most [`MOST_NOTICES`].
 pub fn advisories_for(organization: OrganizationId, names: &[String]) -> Query<Vec<AdvisoryRow>> {
     Query::all(
         concat!(
             "SELECT ",
             advisory_columns!(),
             " FROM json_each(?2) n
-               CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value AND p.version_index <> '[]'
-               CROSS JOIN advisories a ON a.organization_id = ?1 AND a.package_name = p.name
+               CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = n.value AND",
+            is_had!(),
+            " CROSS JOIN advisories a ON a.organization_id = ?1 AND a.package_name = p.name
              ORDER BY a.id LIMIT ?3"
         ),
         [organization.into(), serde_json::json!(names).to_string().into(), MOST_NOTICES.into()],
@@ -207,7 +225,7 @@ pub struct ListedEntry {
     pub source: Option<String>,
 }
 
-/// The filter entries of the published packages among `names` (`None`: all packages) on `lists` (`None`: all lists): those
+/// The filter entries of the packages among `names` that somebody may have (`None`: all packages) on `lists` (`None`: all lists): those
 /// that were written down here, then those of upstreams on mirrored packages.
 pub async fn filter_entries_for(
     db: &dyn Database,
@@ -217,12 +235,14 @@ pub async fn filter_entries_for(
 ) -> Result<Vec<ListedEntry>, DatabaseError> {
     let json = |names: Option<&[String]>| names.map(|names| serde_json::json!(names).to_string());
     let query = Query::all(
-        "SELECT 0 AS place, e.id AS number, e.package_name, e.list, e.version_constraint AS affected, e.reason, e.url,
+        concat!(
+            "SELECT 0 AS place, e.id AS number, e.package_name, e.list, e.version_constraint AS affected, e.reason, e.url,
                 e.uid AS id, e.source
            FROM filter_entries e
            JOIN packages p ON p.organization_id = e.organization_id AND p.name = e.package_name
-          WHERE e.organization_id = ?1 AND p.version_index <> '[]'
-            AND (?2 IS NULL OR e.package_name IN (SELECT value FROM json_each(?2)))
+          WHERE e.organization_id = ?1 AND",
+            is_had!(),
+            " AND (?2 IS NULL OR e.package_name IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR e.list IN (SELECT value FROM json_each(?3)))
          UNION ALL
          SELECT 1, r.id, u.name, v.value ->> 'list', v.value ->> 'constraint', v.value ->> 'reason', v.value ->> 'url',
@@ -233,7 +253,8 @@ pub async fn filter_entries_for(
           WHERE r.organization_id = ?1 AND r.kind = 'composer' AND r.is_active = 1 AND p.version_index <> '[]'
             AND (?2 IS NULL OR u.name IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR v.value ->> 'list' IN (SELECT value FROM json_each(?3)))
-          ORDER BY 1, 2 LIMIT ?4",
+          ORDER BY 1, 2 LIMIT ?4"
+        ),
         [organization.into(), json(names).into(), json(lists).into(), MOST_NOTICES.into()],
     );
     db.ask(query).await
@@ -291,7 +312,7 @@ pub struct NewAdvisory<'a> {
     pub reported_at: Millis,
 }
 
-/// Writes an advisory down if its package is published; its row, or nothing if it is not.
+/// Writes an advisory down if somebody may have its package; its row, or nothing if it is not.
 ///
 /// # Errors
 /// `Conflict` when there is one with this `advisory_id`.
@@ -304,10 +325,13 @@ pub async fn insert_advisory(
     keep: Option<Stmt>,
 ) -> Result<Option<AdvisoryRow>, DatabaseError> {
     let insert = Stmt::new(
-        "INSERT INTO advisories (uid, organization_id, advisory_id, package_name, affected_versions, title, cve, link,
+        concat!(
+            "INSERT INTO advisories (uid, organization_id, advisory_id, package_name, affected_versions, title, cve, link,
                                  severity, sources, reported_at, created_at, updated_at)
          SELECT ?1, ?2, ?3, p.name, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12
-           FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND p.version_index <> '[]'",
+           FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND",
+            is_had!()
+        ),
         [
             new.uid.into(),
             organization.into(),
@@ -409,7 +433,7 @@ pub async fn delete_advisory(
     Ok(())
 }
 
-/// Writes a filter entry down if its package is published; whether it was.
+/// Writes a filter entry down if somebody may have its package; whether it was.
 ///
 /// # Errors
 /// `Conflict` when the list has the same versions already.
@@ -420,11 +444,14 @@ pub async fn insert_filter_entry(
     noted: Stmt,
 ) -> Result<bool, DatabaseError> {
     let insert = Query::any(
-        "INSERT INTO filter_entries (uid, organization_id, list, package_name, version_constraint, reason, url, created_at,
+        concat!(
+            "INSERT INTO filter_entries (uid, organization_id, list, package_name, version_constraint, reason, url, created_at,
                 source)
          SELECT ?1, ?2, ?3, p.name, ?5, ?6, ?7, ?8, ?9
-           FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND p.version_index <> '[]'
-         RETURNING id",
+           FROM packages p WHERE p.organization_id = ?2 AND p.name = ?4 AND",
+            is_had!(),
+            " RETURNING id"
+        ),
         [
             new.uid.as_str().into(),
             organization.into(),

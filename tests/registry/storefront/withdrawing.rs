@@ -262,3 +262,33 @@ async fn an_advisory_about_a_version_that_was_yanked_reaches_those_who_have_it()
     shop.patch(&path, json!({"status": 0})).await.expect(200);
     assert_eq!(told(&shop.consumer).await, 0, "what is hidden is not told of");
 }
+
+#[tokio::test]
+async fn a_package_whose_last_version_was_yanked_is_told_of_to_those_who_have_it() {
+    let shop = Shop::new(json!([{"pattern": "acme/*"}])).await;
+    for version in ["1.0.0", "1.1.0"] {
+        shop.patch(&shop.version(version).await, json!({"yanked": true})).await.expect(200);
+    }
+    let advisory = json!({"title": "Path traversal", "affected_versions": "<2"});
+    shop.post(&format!("{}/advisories", shop.package("acme/lib")), advisory).await.expect(201);
+    let entry = json!({"package": "acme/lib", "constraint": "1.1.0"});
+    shop.registry.post("/api/filter-entries").bearer(ADMIN).json(&entry).send().await.expect(201);
+    let ask = async |path: &str, question: &Value| {
+        let request = shop.registry.post(path).pair(&shop.consumer.public_key, &shop.consumer.private_key).composer();
+        let request = if question.is_null() { request.body("packages[]=acme/lib") } else { request.json(question) };
+        request.send().await.expect(200).json()
+    };
+    let told = async || {
+        let advisories = ask("/security-advisories", &Value::Null).await;
+        let lists = ask("/filter-lists", &json!({"packages": ["pkg://composer/acme/lib"], "lists": ["malware"]})).await;
+        (
+            advisories["advisories"]["acme/lib"].as_array().map_or(0, Vec::len),
+            lists.to_string().matches("1.1.0").count(),
+        )
+    };
+    assert_eq!(told().await, (1, 1));
+    shop.patch(&shop.package("acme/lib"), json!({"status": 0})).await.expect(201);
+    assert_eq!(told().await, (0, 0), "what is hidden is not told of");
+    let refused = json!({"title": "Another", "affected_versions": "<2", "package": "acme/lib"});
+    shop.registry.post("/api/advisories").bearer(ADMIN).json(&refused).send().await.expect(400);
+}
