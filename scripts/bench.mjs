@@ -1,6 +1,6 @@
 // `npm run bench`: measures the registry in workerd on this machine and compares it with what was promised.
 //
-// `npm run bench -- throughput storefront sync artifact archives size` runs only the named parts; `--check` makes the exit code
+// `npm run bench -- throughput storefront shop sync artifact archives size` runs only the named parts; `--check` makes the exit code
 // tell whether everything was reached. Numbers of different runs or machines are not to be compared: ratios are.
 // BENCH_ROUNDS (7) and BENCH_SECONDS (1) say how often and how long each kind of request is measured.
 
@@ -8,7 +8,7 @@ import { ensurePackages } from "./lib/npm.mjs";
 import { Stop, main, say } from "./lib/say.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 
-const PARTS = ["throughput", "storefront", "sync", "artifact", "archives", "size"];
+const PARTS = ["throughput", "storefront", "shop", "sync", "artifact", "archives", "size"];
 
 await main(async () => {
   const args = process.argv.slice(2);
