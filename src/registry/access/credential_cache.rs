@@ -14,6 +14,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::cache::Cached;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::TokenHash;
+use crate::registry::kernel::side_by_side::side_by_side;
 use crate::store::access::tokens::{HashedTokenRow, TokenRow, find_valid, touch_last_used};
 use crate::store::query::Batch;
 
@@ -100,6 +101,20 @@ pub async fn refresh_cached(app: &App, row: HashedTokenRow) {
         refresh_cached_by_hash(app, &TokenHash::from_stored(previous_hash), previous).await;
     }
     refresh_cached_by_hash(app, &TokenHash::from_stored(hash), is_live.then_some(token)).await;
+}
+
+/// The same of many tokens: of a consumer's, of those of hundreds of consumers.
+pub async fn refresh_all_cached(app: &App, tokens: Vec<HashedTokenRow>) {
+    side_by_side(tokens, |token| refresh_cached(app, token)).await;
+}
+
+/// Takes note that these tokens were revoked at `now`.
+pub async fn end_cached(app: &App, tokens: Vec<HashedTokenRow>, now: Millis) {
+    let revoked = |mut row: HashedTokenRow| {
+        row.token.revoked_at = Some(now);
+        row
+    };
+    refresh_all_cached(app, tokens.into_iter().map(revoked).collect()).await;
 }
 
 /// The same of one secret; `None` is not valid any more.

@@ -19,5 +19,6 @@ pub mod pace;
 pub mod pattern;
 pub mod provider;
 pub mod secrets;
+pub mod side_by_side;
 pub mod slices;
 pub mod validation;

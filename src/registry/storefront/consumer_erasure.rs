@@ -4,12 +4,13 @@
 
 use serde_json::json;
 
+use crate::registry::access::credential_cache::end_cached;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::entity_tag::IfMatch;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::storefront::absent_consumers::absent;
-use crate::registry::storefront::consumers::{end_cached, note, tag_of};
+use crate::registry::storefront::consumers::{note, tag_of};
 use crate::registry::storefront::coverage::require_covered;
 use crate::store::access::tokens;
 use crate::store::storefront::consumer_erasure::{forget_entries, forget_traces};
@@ -46,6 +47,6 @@ pub async fn erase(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> R
     if !is_deleted.unwrap_or(is_erased) {
         return Err(absent(app, organization, id).await);
     }
-    end_cached(app, known).await;
+    end_cached(app, known, app.now()).await;
     Ok(())
 }

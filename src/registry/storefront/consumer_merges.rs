@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use crate::ports::Stmt;
+use crate::registry::access::credential_cache::refresh_all_cached;
 use crate::registry::access::grant::check_comparisons;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::idempotency::{
@@ -16,7 +17,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::storefront::absent_consumers::{absent, absent_in_body};
 use crate::registry::storefront::consumer_keys::Consumer;
-use crate::registry::storefront::consumers::{MAX_SEATS, note, refresh_all_cached};
+use crate::registry::storefront::consumers::{MAX_SEATS, note};
 use crate::registry::storefront::coverage::{ShownConsumer, get};
 use crate::store::access::tokens::{self, GrantRow};
 use crate::store::storefront::consumer_merges::{self, ConsumerMerge, MergeLimits};

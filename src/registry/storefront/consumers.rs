@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Fault, Millis, Stmt};
 use crate::registry::access::actor::Actor;
-use crate::registry::access::credential_cache::refresh_cached;
+use crate::registry::access::credential_cache::{end_cached, refresh_all_cached};
 use crate::registry::access::issuer::Issuer;
 use crate::registry::access::scope::{Permissions, names};
 use crate::registry::identity::tokens::spec::MAX_RATE_LIMIT;
@@ -136,26 +136,33 @@ impl ConsumerSpec {
 
     /// Sets what the request names.
     pub fn apply(self, app: &App, consumer: &mut Consumer) -> Result<(), Failure> {
+        self.apply_to_row(&mut consumer.row);
         let row = &mut consumer.row;
-        if let Some(email) = self.email {
-            email.trim().clone_into(&mut row.email);
-        }
-        if let Some(key) = self.public_key {
-            row.public_key = key;
-        }
         if let Some(key) = self.private_key.filter(|key| *key != consumer.private_key) {
             let sealed = app.config.keyring.seal(&*app.ports.entropy, &seal_row(&row.uid), &key);
             row.private_key = sealed.map_err(Failure::internal_with_detail)?;
             consumer.private_key = key;
         }
+        row.updated_at = app.now().max(Millis(row.updated_at.0 + 1));
+        Ok(())
+    }
+
+    /// Sets all of that which is not sealed.
+    fn apply_to_row(&self, row: &mut ConsumerRow) {
+        if let Some(email) = &self.email {
+            email.trim().clone_into(&mut row.email);
+        }
+        if let Some(key) = &self.public_key {
+            row.public_key.clone_from(key);
+        }
         if let Some(status) = self.status {
             row.is_enabled = status == 1;
         }
-        if let Update::Set(id) = self.customer_id {
-            row.customer_id = id;
+        if let Update::Set(id) = &self.customer_id {
+            row.customer_id.clone_from(id);
         }
-        if let Update::Set(id) = self.order_id {
-            row.order_id = id;
+        if let Update::Set(id) = &self.order_id {
+            row.order_id.clone_from(id);
         }
         if let Update::Set(seats) = self.seats {
             row.seats = seats;
@@ -163,8 +170,6 @@ impl ConsumerSpec {
         if let Update::Set(limit) = self.rate_limit_max {
             row.rate_limit_max = limit;
         }
-        row.updated_at = app.now().max(Millis(row.updated_at.0 + 1));
-        Ok(())
     }
 }
 
@@ -175,13 +180,6 @@ fn taken(error: DatabaseError) -> Failure {
             Failure::new(Kind::Conflict, "A consumer with this public key exists already. Use another.")
         }
         DatabaseError::Fault(fault) => fault.into(),
-    }
-}
-
-/// Takes note of what a consumer's credentials have become.
-pub async fn refresh_all_cached(app: &App, tokens: Vec<HashedTokenRow>) {
-    for token in tokens {
-        refresh_cached(app, token).await;
     }
 }
 
@@ -282,12 +280,16 @@ pub async fn get(app: &App, organization: OrganizationId, id: i64) -> Result<(Co
     }
 }
 
-/// Whether a request would change a consumer.
+/// Whether a request would change a consumer. Its private key is only opened when the request names one.
 pub fn says_something_new(app: &App, known: &ConsumerRow, spec: &ConsumerSpec) -> Result<bool, Failure> {
     spec.check()?;
-    let mut new = Consumer::open(app, known.clone())?;
-    spec.clone().apply(app, &mut new)?;
-    Ok(ConsumerRow { updated_at: known.updated_at, ..new.row } != *known)
+    let mut row = known.clone();
+    spec.apply_to_row(&mut row);
+    let has_new_key = match &spec.private_key {
+        Some(key) => *key != Consumer::open(app, known.clone())?.private_key,
+        None => false,
+    };
+    Ok(has_new_key || row != *known)
 }
 
 /// The tag of what can be changed of a consumer; its permissions have their own.
@@ -334,7 +336,7 @@ pub async fn change(
         return Err(Failure::concurrent_change("consumer"));
     }
     gone.retain(|row| freed.contains(&row.token.uid) || (has_new_keys && row.token.uid == old.row.uid));
-    end_cached(app, gone).await;
+    end_cached(app, gone, app.now()).await;
     refresh_all_cached(app, tokens).await;
     Ok(ShownConsumer::changed(new))
 }
@@ -359,14 +361,6 @@ pub async fn delete(app: &App, issuer: &Issuer, id: i64, if_match: &IfMatch) -> 
             absent(app, organization, id).await
         });
     }
-    end_cached(app, known).await;
+    end_cached(app, known, app.now()).await;
     Ok(())
-}
-
-/// Takes note that credentials of a consumer have ended.
-pub async fn end_cached(app: &App, tokens: Vec<HashedTokenRow>) {
-    for mut row in tokens {
-        row.token.revoked_at = Some(app.now());
-        refresh_cached(app, row).await;
-    }
 }

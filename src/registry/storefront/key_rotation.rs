@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::access::credential_cache::refresh_cached_by_hash;
+use crate::registry::access::credential_cache::{refresh_all_cached, refresh_cached_by_hash};
 use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::idempotency::{self, Answer, DoneRequest, IdempotencyKey, IdempotencyState};
 use crate::registry::identity::tokens::rotation::end_of_grace;
@@ -11,7 +11,7 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::secrets::{TokenHash, new_key};
 use crate::registry::storefront::consumer_keys::Consumer;
-use crate::registry::storefront::consumers::{ConsumerSpec, get, note, refresh_all_cached};
+use crate::registry::storefront::consumers::{ConsumerSpec, get, note};
 use crate::registry::storefront::coverage::{CoveredConsumer, ShownConsumer, require_covered};
 use crate::store::access::tokens;
 use crate::store::storefront::consumers;

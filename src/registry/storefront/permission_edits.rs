@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::ports::{DatabaseError, Stmt};
+use crate::registry::access::credential_cache::refresh_all_cached;
 use crate::registry::access::grant::check_comparisons;
 use crate::registry::access::issuer::Issuer;
 use crate::registry::identity::tokens::spec::MAX_GRANTS;
@@ -12,7 +13,6 @@ use crate::registry::kernel::app::App;
 use crate::registry::kernel::audit::AuditEvent;
 use crate::registry::kernel::entity_tag::EntityTag;
 use crate::registry::kernel::failure::{Failure, Kind};
-use crate::registry::storefront::consumers::refresh_all_cached;
 use crate::registry::storefront::coverage::own;
 use crate::registry::storefront::permission_warnings::{Warning, warnings};
 use crate::store::access::past_grants;

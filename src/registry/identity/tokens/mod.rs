@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use crate::ports::{Millis, Stmt};
-use crate::registry::access::credential_cache::{CACHE_TTL, refresh_cached};
+use crate::registry::access::credential_cache::{CACHE_TTL, end_cached, refresh_all_cached, refresh_cached};
 use crate::registry::access::failed_credentials::recognize;
 use crate::registry::access::grant::everything;
 use crate::registry::access::issuer::Issuer;
@@ -119,6 +119,8 @@ fn draft(app: &App, issuer: &Issuer, spec: TokenSpec) -> Result<TokenDraft, Fail
         metadata: spec.metadata.into_value().unwrap_or_default(),
         created_at: now,
         last_used_at: None,
+        downloads: 0,
+        last_download_at: None,
         revoked_at: None,
         revision: 0,
         consumer_id: None,
@@ -248,15 +250,10 @@ pub async fn revoke_all(app: &App, issuer: &Issuer, filter: &TokenFilter<'_>) ->
         let recorded = issuer.by.record_revocations(app, &event, &found.tokens)?;
         ended = revocations::revoke_all(database, organization, &found.tokens, now, recorded).await?;
     }
-    let mut uids = Vec::new();
-    for mut row in found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)) {
-        uids.push(row.token.uid.clone());
-        row.token.revoked_at = Some(now);
-        refresh_cached(app, row).await;
-    }
-    for row in found.gone {
-        refresh_cached(app, row).await;
-    }
+    let revoked: Vec<HashedTokenRow> = found.tokens.into_iter().filter(|row| ended.contains(&row.token.uid)).collect();
+    let uids: Vec<String> = revoked.iter().map(|row| row.token.uid.clone()).collect();
+    end_cached(app, revoked, now).await;
+    refresh_all_cached(app, found.gone).await;
     let remaining = found.total - i64::try_from(uids.len()).unwrap_or(0);
     Ok(Revoked { uids, remaining })
 }
