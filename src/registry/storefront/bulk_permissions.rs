@@ -138,18 +138,8 @@ async fn check(app: &App, issuer: &Issuer, action: BulkAction) -> Result<Checked
     Ok(CheckedAction::Add(stated))
 }
 
-/// Whether a filter lets a permission of one of its consumers through.
-fn lets_through(filter: &PermissionFilter<'_>, row: &PermissionRow) -> bool {
-    let grant = row.grant();
-    filter.target.is_none_or(|target| target == grant.target)
-        && filter.version.is_none_or(|version| version == grant.version_constraint)
-        && filter.order_id.is_none_or(|id| row.entitlement.order_id.as_deref() == Some(id))
-        && filter.updated_since.is_none_or(|since| row.updated_at >= since)
-        && filter.live_at.is_none_or(|at| grant.expires_at.is_none_or(|end| end > at))
-}
-
 fn plan(filter: &PermissionFilter<'_>, action: &CheckedAction, rows: &[PermissionRow]) -> Result<Edit, Failure> {
-    let such: Vec<PermissionRow> = rows.iter().filter(|row| lets_through(filter, row)).cloned().collect();
+    let such: Vec<PermissionRow> = rows.iter().filter(|row| filter.lets_through(row)).cloned().collect();
     let stated = match action {
         CheckedAction::Change(spec) => return changed(&such, spec),
         CheckedAction::Delete => {

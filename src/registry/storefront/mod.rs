@@ -21,6 +21,7 @@ pub mod entitlements;
 pub mod installs;
 pub mod instructions;
 pub mod key_rotation;
+pub mod offers;
 pub mod orders;
 pub mod package_advisories;
 pub mod permission_edits;

@@ -13,15 +13,20 @@ use crate::store::Update;
 use crate::store::storefront::entitlements::PermissionRow;
 use crate::store::storefront::permission_lists::PermissionFilter;
 
-/// The permissions of an order, among some.
-fn of_order(rows: &[PermissionRow], order_id: &str) -> Vec<PermissionRow> {
-    rows.iter().filter(|row| row.entitlement.order_id.as_deref() == Some(order_id)).cloned().collect()
+/// Which permissions an order is.
+fn of_order(order_id: &str) -> PermissionFilter<'_> {
+    PermissionFilter { order_id: Some(order_id), ..PermissionFilter::default() }
+}
+
+/// Those of some permissions that an order is.
+fn bought_with(rows: &[PermissionRow], order_id: &str) -> Vec<PermissionRow> {
+    rows.iter().filter(|row| of_order(order_id).lets_through(row)).cloned().collect()
 }
 
 /// Takes back what was bought with an order: a refund or a chargeback. What was taken back; nothing the second time.
 pub async fn revoke_order(app: &App, issuer: &Issuer, order_id: &str) -> Result<Vec<PermissionRow>, Failure> {
     let plan = |rows: &[PermissionRow]| {
-        let removed = of_order(rows, order_id).iter().map(|row| row.id).collect();
+        let removed = bought_with(rows, order_id).iter().map(|row| row.id).collect();
         Ok(Edit { removed, ..Edit::default() })
     };
     Ok(edit_order(app, issuer, "order.revoked", order_id, false, &plan)
@@ -38,14 +43,14 @@ pub async fn change_order(
     spec: PermissionSpec,
     strict: bool,
 ) -> Result<Edited, Failure> {
-    let plan = |rows: &[PermissionRow]| changed(&of_order(rows, order_id), &spec);
+    let plan = |rows: &[PermissionRow]| changed(&bought_with(rows, order_id), &spec);
     let edited = edit_order(app, issuer, "order.changed", order_id, strict, &plan).await?;
     let mut edited = edited.ok_or_else(|| Failure::not_found("Order"))?;
     let named = match &spec.order_id {
         Update::Set(Some(new)) => new,
         _ => order_id,
     };
-    edited.rows = of_order(&edited.rows, named);
+    edited.rows = bought_with(&edited.rows, named);
     Ok(edited)
 }
 
@@ -58,8 +63,7 @@ async fn edit_order(
     strict: bool,
     plan: &(dyn Fn(&[PermissionRow]) -> Result<Edit, Failure> + Send + Sync),
 ) -> Result<Option<Edited>, Failure> {
-    let filter = PermissionFilter { order_id: Some(order_id), ..PermissionFilter::default() };
-    let Portion { consumers, next } = portion(app, issuer, &filter, 0).await?;
+    let Portion { consumers, next } = portion(app, issuer, &of_order(order_id), 0).await?;
     if next.is_some() {
         let detail = "Too many consumers have permissions of this order to change them in one request. Change them with \
                       POST /permissions/bulk.";

@@ -1,18 +1,13 @@
-//! What nobody can install by a permission, although nothing is wrong with it: its package is not there, or has no version that
-//! it lets through.
+//! What nobody can install by a permission, although nothing is wrong with it. [`offers`](super::offers) says why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::registry::access::grant::read_grants;
-use crate::registry::access::view::View;
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::Failure;
+use crate::registry::storefront::offers::{Offer, Reason, read_offers};
 use crate::store::OrganizationId;
 use crate::store::access::tokens::GrantRow;
-use crate::store::storefront::entitlements::{NamedIndex, indexes};
-
-/// Most permissions of a request whose versions are looked for: the index of a large package takes 300 kB.
-const MAX_LOOKED_THROUGH: usize = 50;
 
 /// A permission by which nobody can install anything.
 #[derive(Debug, Clone)]
@@ -39,53 +34,31 @@ impl Warning {
     }
 }
 
-/// What is to be said of grants. Patterns are never warned of, and of more than 50 packages only that they are not there.
+/// What is to be said of grants. Patterns are never warned of: what they are for may come.
 pub async fn warnings(app: &App, organization: OrganizationId, grants: &[GrantRow]) -> Result<Vec<Warning>, Failure> {
-    let exact: Vec<&GrantRow> = grants.iter().filter(|grant| !grant.target.contains('*')).collect();
+    let mut seen = HashSet::new();
+    let mut exact = grants.to_vec();
+    exact.retain(|grant| !grant.target.contains('*') && seen.insert(grant.clone()));
     if exact.is_empty() {
         return Ok(Vec::new());
     }
-    let mut names: Vec<&str> = exact.iter().map(|grant| grant.target.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let looked_through = &names[..names.len().min(MAX_LOOKED_THROUGH)];
-    let found = app.ports.database.ask(indexes(organization, &names, looked_through)).await?;
-    let packages: HashMap<&str, &NamedIndex> = found.iter().map(|package| (package.name.as_str(), package)).collect();
-    let mut warnings: Vec<Warning> = Vec::new();
-    for grant in exact {
-        let text = match packages.get(grant.target.as_str()) {
-            None => format!(
-                "There is no package {} yet: check the name, or nobody can install anything by this until there is one.",
-                grant.target
-            ),
-            Some(package) if lets_nothing_through(app, organization, grant, package)? => format!(
-                "{} has no version that this permission lets through now: look at its versions, their dates and stability.",
-                grant.target
-            ),
+    let names = exact.iter().map(|grant| grant.target.as_str()).collect();
+    let offers = read_offers(app, organization, names).await?;
+    let offers: HashMap<&str, &Offer> = offers.iter().map(|offer| (offer.name.as_str(), offer)).collect();
+    // That one has ended is said by its date.
+    let endless = exact.iter().map(|grant| GrantRow { expires_at: None, ..grant.clone() }).collect();
+    let compared = read_grants(endless, |_| None)?;
+    let mut warnings = Vec::new();
+    for (row, grant) in exact.into_iter().zip(compared) {
+        let reason = match offers.get(row.target.as_str()) {
+            None => Reason::NoPackage,
+            Some(offer) if offer.stability(&grant, app.now()).is_none() => offer.reason(&grant, app.now()),
             Some(_) => continue,
         };
-        if !warnings.iter().any(|warning| warning.grant == *grant) {
-            warnings.push(Warning { grant: grant.clone(), text });
-        }
+        let GrantRow { target, version_constraint, .. } = &row;
+        let text =
+            format!("Nobody can install {target} {version_constraint} by this permission now. {}", reason.text());
+        warnings.push(Warning { grant: row, text });
     }
     Ok(warnings)
-}
-
-fn lets_nothing_through(
-    app: &App,
-    organization: OrganizationId,
-    grant: &GrantRow,
-    package: &NamedIndex,
-) -> Result<bool, Failure> {
-    if package.is_hidden {
-        return Ok(true);
-    }
-    let Some(index) = package.version_index.as_deref() else { return Ok(false) };
-    if index == "[]" {
-        return Ok(true);
-    }
-    // One that has ended lets nothing through, which is said by its date.
-    let endless = GrantRow { expires_at: None, ..grant.clone() };
-    let view = View::new(organization, &read_grants(vec![endless], |_| None)?, app.now());
-    Ok(!view.version_filter(&package.name).sees_any_in_index(Some(index)))
 }

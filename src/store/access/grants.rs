@@ -7,7 +7,7 @@ use crate::ports::{Millis, Stmt};
 use crate::store::{OrganizationId, Query};
 
 /// A grant as stored; [`crate::registry::access::view`] gives it its meaning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantRow {
     /// `*`, a package name, or a pattern with `*`.
     pub target: String,

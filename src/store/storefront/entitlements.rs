@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::ports::Millis;
 use crate::store::access::grants::GrantRow;
 use crate::store::storefront::consumers::ConsumerId;
-use crate::store::{OrganizationId, Query, flag};
+use crate::store::{OrganizationId, Query};
 
 /// What a permission says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,28 +109,6 @@ pub struct NamedPackage {
     pub id: i64,
     /// `vendor/package`.
     pub name: String,
-}
-
-/// A package that permissions name.
-#[derive(Debug, Clone, Deserialize)]
-pub struct NamedIndex {
-    /// `vendor/package`.
-    pub name: String,
-    /// Whether it is hidden.
-    #[serde(deserialize_with = "flag")]
-    pub is_hidden: bool,
-    /// Its version index (`registry::access::view`), when that was asked for.
-    pub version_index: Option<String>,
-}
-
-/// The packages of these names, with the version indexes of those of them that are `looked_through`.
-pub fn indexes(organization: OrganizationId, names: &[&str], looked_through: &[&str]) -> Query<Vec<NamedIndex>> {
-    Query::all(
-        "SELECT p.name, p.hidden_at IS NOT NULL AS is_hidden,
-                CASE WHEN p.name IN (SELECT value FROM json_each(?3)) THEN p.version_index END AS version_index
-           FROM json_each(?2) j CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value",
-        [organization.into(), json!(names).to_string().into(), json!(looked_through).to_string().into()],
-    )
 }
 
 /// The names of the packages with these primary keys (JSON array).

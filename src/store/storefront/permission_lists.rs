@@ -29,6 +29,20 @@ pub struct PermissionFilter<'a> {
     pub after: i64,
 }
 
+impl PermissionFilter<'_> {
+    /// Whether the statements below find this permission, which was read otherwise, of a consumer that they find.
+    pub fn lets_through(&self, row: &PermissionRow) -> bool {
+        let grant = row.grant();
+        row.id > self.after
+            && self.target.is_none_or(|target| target == grant.target)
+            && self.version.is_none_or(|version| version == grant.version_constraint)
+            && self.consumer_id.is_none_or(|id| id == row.consumer_id)
+            && self.order_id.is_none_or(|id| row.entitlement.order_id.as_deref() == Some(id))
+            && self.updated_since.is_none_or(|since| row.updated_at >= since)
+            && self.live_at.is_none_or(|at| grant.expires_at.is_none_or(|end| end > at))
+    }
+}
+
 /// The permissions that somebody covers who does not cover all.
 #[derive(Debug, Clone, Default)]
 pub struct CoveredGrants {

@@ -41,7 +41,7 @@ async fn the_instructions_name_just_what_was_bought_and_can_be_installed() {
     permit(&registry, &consumer, "acme/second", json!({"expires_at": "2020-01-01 00:00:00"})).await;
     let auth =
         json!({"http-basic": {"registry.test": {"username": consumer.public_key, "password": consumer.private_key}}});
-    let no_package = "There is no package of this name with a version that can be installed.";
+    let no_package = "There is no package of this name with a version that can be installed. Check the name.";
     assert_eq!(
         told(&registry, &consumer, "").await.expect(200).json(),
         json!({

@@ -171,20 +171,71 @@ async fn a_bulk_request_stops_where_one_request_may_do_no_more_and_says_where_to
 }
 
 #[tokio::test]
+async fn a_change_of_many_permissions_is_about_just_those_that_the_list_shows_for_the_same_filter() {
+    let shop = shop().await;
+    let ended = json!({
+        "consumer_id": shop.consumers[1].id, "package": "acme/first", "version": "5.*", "order_id": "1001",
+        "expires_at": "2025-12-31 00:00:00",
+    });
+    let ended = shop.registry.storefront_post("/permissions", &ended).send().await.expect(201).json()["id"].clone();
+    let mut compared = 0;
+    for package in [None, Some("acme/first"), Some("other/second")] {
+        for version in [None, Some("5.*"), Some("*")] {
+            for order in [None, Some("1001"), Some("1003")] {
+                for customer in [None, Some("42")] {
+                    let given =
+                        [("package", package), ("version", version), ("order_id", order), ("customer_id", customer)];
+                    if package.is_none() && order.is_none() {
+                        continue;
+                    }
+                    let given: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+                    let query: Vec<String> = given.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                    let listed = shop.listed(&format!("?{}", query.join("&"))).await;
+                    let live = listed.iter().filter(|id| json!(id) != ended).count();
+                    let mut filter: serde_json::Map<String, Value> =
+                        given.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                    for (with_ended, expected) in [(false, live), (true, listed.len())] {
+                        filter.insert("ended".to_owned(), json!(with_ended));
+                        let told = shop.bulk(&json!({"filter": filter, "delete": true, "dry_run": true})).await;
+                        assert_eq!(told["removed"], json!(expected), "{filter:?}");
+                        compared += expected;
+                    }
+                }
+            }
+        }
+    }
+    assert!(compared > 30, "{compared}");
+}
+
+#[tokio::test]
 async fn what_nobody_can_install_by_a_permission_is_said_and_strictly_refused() {
     let shop = shop().await;
     let registry = &shop.registry;
     let consumer = shop.consumers[0].id;
-    let hidden = registry.storefront_post("/packages", &json!({"name": "acme/empty"})).send().await.expect(201);
-    drop(hidden);
-    let nothing = "has no version that this permission lets through now";
+    registry.storefront_post("/packages", &json!({"name": "acme/empty"})).send().await.expect(201);
+    registry.published("acme/beta", &["1.0.0-beta1"]).await;
+    let second = registry.package_id("other/second");
+    let version = registry.storefront_get(&format!("/versions/package/{second}")).send().await.expect(200).json();
+    let version = format!("/versions/{}", version[0]["id"]);
+    registry.storefront_patch(&version, &json!({"yanked": true})).send().await.expect(200);
+    let none = Some("No version of the package matches.");
+    let late = Some(
+        "by this permission now. What matches was released after the updates had ended at 2001-01-01 00:00:00 UTC.",
+    );
     for (package, version, until, warned) in [
         ("acme/first", "^5", Value::Null, None),
         ("acme/*", "*", Value::Null, None),
-        ("acme/typo", "*", Value::Null, Some("There is no package acme/typo yet")),
-        ("acme/first", "7.*", Value::Null, Some(nothing)),
-        ("acme/first", "5.*", json!("2001-01-01 00:00:00"), Some(nothing)),
-        ("acme/empty", "*", Value::Null, Some(nothing)),
+        (
+            "acme/typo",
+            "*",
+            Value::Null,
+            Some("Nobody can install acme/typo * by this permission now. There is no package"),
+        ),
+        ("acme/first", "7.*", Value::Null, none),
+        ("acme/first", "5.*", json!("2001-01-01 00:00:00"), late),
+        ("acme/empty", "*", Value::Null, none),
+        ("acme/beta", "*", Value::Null, Some("less stable than the permission's minimum_stability, stable")),
+        ("other/second", "1.*", Value::Null, Some("What matches was yanked.")),
     ] {
         let one = json!({"package": package, "version": version, "updates_until": until});
         let mut alone = one.clone();
