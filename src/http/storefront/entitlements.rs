@@ -182,5 +182,5 @@ fn list_change(
     IfMatchHeader(if_match): IfMatchHeader,
     requests: Vec<PermissionRequest>,
 ) -> Result<ListChange, Failure> {
-    Ok(ListChange { specs: into_specs(requests), if_match, strict: strict.is_strict()? })
+    Ok(ListChange { specs: into_specs(requests), if_match, strict: strict.is_strict()?, place: "" })
 }

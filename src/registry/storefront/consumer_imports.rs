@@ -19,7 +19,7 @@ use crate::registry::kernel::secrets::TokenHash;
 use crate::registry::kernel::validation::FieldErrors;
 use crate::registry::storefront::consumer_keys::Consumer;
 use crate::registry::storefront::consumers::{ConsumerSpec, OnKnownCustomer, assemble, check_new, scopes};
-use crate::registry::storefront::entitlements::{addition, state_list};
+use crate::registry::storefront::entitlements::{IN_A_CONSUMER, addition, state_list};
 use crate::registry::storefront::permission_edits::check;
 use crate::registry::storefront::permission_spec::{Names, PermissionSpec, named_by, names};
 use crate::store::Update;
@@ -202,7 +202,7 @@ fn draft(
 ) -> Result<(Consumer, Vec<WrittenPermission>), Failure> {
     let mut wrong = FieldErrors::default();
     wrong.check_moment("created_at", line.created_at);
-    let stated = state_list(None, "entitlements", line.entitlements.clone(), names, &mut wrong);
+    let stated = state_list(None, IN_A_CONSUMER, line.entitlements.clone(), names, &mut wrong);
     wrong.into_result()?;
     let edit = addition(id, &[], &stated);
     check(issuer, &[id], &[], false, &edit)?;

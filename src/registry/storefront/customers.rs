@@ -8,7 +8,7 @@ use crate::registry::kernel::entity_tag::IfMatch;
 use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::storefront::consumers::{self, ConsumerSpec, OnKnownCustomer, check_new};
 use crate::registry::storefront::coverage::{self, ShownConsumer};
-use crate::registry::storefront::entitlements::{self, DraftedEntitlements, ListChange, add, draft};
+use crate::registry::storefront::entitlements::{self, DraftedEntitlements, IN_A_CONSUMER, ListChange, add, draft};
 use crate::registry::storefront::permission_spec::PermissionSpec;
 use crate::registry::storefront::permission_warnings::Warning;
 use crate::store::Update;
@@ -94,7 +94,7 @@ async fn with_addition(
 ) -> Result<PutCustomer, Failure> {
     let (mut permissions, mut warnings) = (None, Vec::new());
     if let Some(specs) = entitlements {
-        let addition = ListChange { specs, if_match: IfMatch::Anything, strict };
+        let addition = ListChange { specs, if_match: IfMatch::Anything, strict, place: IN_A_CONSUMER };
         let edited = add(app, issuer, consumer.row.id, addition).await?;
         (permissions, warnings) = (Some(edited.rows), edited.warnings);
     }

@@ -20,6 +20,9 @@ use crate::store::storefront::consumers::by_id as consumer_by_id;
 use crate::store::storefront::entitlements::{self, Entitlement, PermissionRow};
 use crate::store::storefront::permission_edits::WrittenPermission;
 
+/// What the list is called in a request about a consumer.
+pub const IN_A_CONSUMER: &str = "entitlements";
+
 /// The permissions of a consumer that are somebody's to read, the oldest first.
 pub async fn list(app: &App, issuer: &Issuer, consumer_id: i64) -> Result<Vec<PermissionRow>, Failure> {
     let organization = issuer.organization();
@@ -100,6 +103,8 @@ pub struct ListChange {
     pub if_match: IfMatch,
     /// Whether it is refused when nobody could install anything by one of them.
     pub strict: bool,
+    /// What the list is called in the request, if it is not all of it.
+    pub place: &'static str,
 }
 
 /// Makes a list the complete list of a consumer's permissions that are somebody's to change; others stay. What is on it
@@ -154,7 +159,7 @@ async fn edit_list(
     (action, changed): ListAction,
     keep: &Keep<'_>,
 ) -> Result<Edited, Failure> {
-    let stated = check_list(app, issuer, Some(consumer_id), "", change.specs).await?;
+    let stated = check_list(app, issuer, Some(consumer_id), change.place, change.specs).await?;
     let plan = |rows: &[PermissionRow]| {
         change.if_match.require("list of permissions", &tag_of(rows))?;
         Ok(changed(consumer_id, rows, &stated))
@@ -187,7 +192,7 @@ pub async fn draft(
     if specs.is_empty() {
         return Ok(DraftedEntitlements { permissions: Vec::new(), warnings: Vec::new() });
     }
-    let stated = check_list(app, issuer, None, "entitlements", specs).await?;
+    let stated = check_list(app, issuer, None, IN_A_CONSUMER, specs).await?;
     let edit = addition(consumer_id, &[], &stated);
     check(issuer, &[consumer_id], &[], false, &edit)?;
     let warnings = warnings(app, issuer.organization(), &edit.named).await?;

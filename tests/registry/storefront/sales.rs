@@ -165,6 +165,26 @@ async fn the_consumer_of_a_customer_is_made_with_its_permissions_or_changed() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_customers_entitlements_is_named_the_same_whether_the_customer_is_known_or_not() {
+    let (registry, _) = shop().await;
+    let wrong = json!({
+        "email": "one@example.com", "entitlements": [{"package": "acme/x", "version": "*"}, {"package": "acme/x", "version": "!"}]
+    });
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let refused = registry.storefront_put("/consumers/by-customer/42", &wrong).send().await.expect(400).json();
+        assert!(refused["details"]["entitlements[1].version"].is_array(), "{refused}");
+        answers.push(refused);
+        registry.storefront_put("/consumers/by-customer/42", &json!({"email": "one@example.com"})).send().await;
+    }
+    assert_eq!(answers[0], answers[1]);
+    let again = json!({"customer_id": "42", "on_known_customer": "return"});
+    let mut posted = wrong.clone();
+    posted.as_object_mut().expect("an object").extend(again.as_object().expect("an object").clone());
+    assert_eq!(registry.storefront_post("/consumers", &posted).send().await.expect(400).json(), answers[0]);
+}
+
+#[tokio::test]
 async fn requests_at_the_same_time_make_one_consumer_of_a_customer() {
     let (registry, _) = shop().await;
     let body = |n: usize| json!({"email": "one@example.com", "entitlements": [{"package": format!("acme/p{n}"), "version": "*"}]});
