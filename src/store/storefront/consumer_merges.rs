@@ -78,8 +78,8 @@ macro_rules! recorded {
 }
 
 /// The statements that carry a recorded merge out. The grants keep their ids; of two that are the same the one of `into`
-/// stays. The key pair of `from` becomes a further token of `into`, for which there is a seat more, of `most_seats` at most.
-pub fn carry_out(organization: OrganizationId, merge: ConsumerMerge, most_seats: i64) -> [Stmt; 9] {
+/// stays, with what the shop has noted on either. The key pair of `from` becomes a further token of `into`, for which there is a seat more, of `most_seats` at most.
+pub fn carry_out(organization: OrganizationId, merge: ConsumerMerge, most_seats: i64) -> [Stmt; 10] {
     let ids = [organization.into(), merge.into.into(), merge.from.into()];
     let [moved_downloads, counted_downloads] = downloads(organization, merge);
     let consumer = Stmt::new(
@@ -92,6 +92,20 @@ pub fn carry_out(organization: OrganizationId, merge: ConsumerMerge, most_seats:
             recorded!()
         ),
         [&ids[..], &[merge.at.into(), most_seats.into()]].concat(),
+    );
+    let metadata = Stmt::new(
+        concat!(
+            "UPDATE grants SET metadata = json_patch(o.metadata, coalesce(grants.metadata, '{}')),
+                    updated_at = max(grants.updated_at + 1, ?4)
+               FROM merged_consumers m JOIN grants o ON o.consumer_id = m.id
+              WHERE grants.consumer_id = m.consumer_id AND grants.target = o.target
+                AND grants.version_constraint = o.version_constraint AND grants.updates_until IS o.updates_until
+                AND grants.minimum_stability = o.minimum_stability AND grants.expires_at IS o.expires_at
+                AND grants.order_id IS o.order_id AND o.metadata IS NOT NULL
+                AND json_patch(o.metadata, coalesce(grants.metadata, '{}')) IS NOT grants.metadata AND",
+            recorded!()
+        ),
+        [&ids[..], &[merge.at.into()]].concat(),
     );
     let grants = Stmt::new(
         concat!(
@@ -140,7 +154,7 @@ pub fn carry_out(organization: OrganizationId, merge: ConsumerMerge, most_seats:
         concat!("DELETE FROM consumers WHERE id = (SELECT m.id FROM merged_consumers m WHERE", recorded!(), ")"),
         ids,
     );
-    [consumer, grants, past_grants, tokens, moved_downloads, counted_downloads, deliveries, earlier, delete]
+    [consumer, metadata, grants, past_grants, tokens, moved_downloads, counted_downloads, deliveries, earlier, delete]
 }
 
 /// The statements that count the installs of the one as those of the other.

@@ -151,6 +151,28 @@ async fn two_permissions_of_a_package_stay_two_with_their_ids_and_the_very_same_
 }
 
 #[tokio::test]
+async fn of_a_permission_that_both_have_what_was_noted_on_either_stays() {
+    let (registry, one, other) = shop().await;
+    let give = async |consumer: &TestConsumer, order: &str, metadata: Value| {
+        let body = json!({
+            "consumer_id": consumer.id, "package": "acme/same", "version": "1.*", "order_id": order, "metadata": metadata
+        });
+        registry.storefront_post("/permissions", &body).send().await.expect(201);
+    };
+    give(&one, "1", json!({"edition": "pro", "note": {"by": "Ada"}})).await;
+    give(&other, "1", json!({"edition": "basic", "invoice": 7, "note": {"at": "home"}})).await;
+    give(&one, "2", Value::Null).await;
+    give(&other, "2", json!({"invoice": 8})).await;
+    give(&one, "3", json!({"invoice": 9})).await;
+    give(&other, "3", Value::Null).await;
+    merging(&registry, &one, &other).send().await.expect(200);
+    let noted = registry.storefront_get("/permissions?package=acme/same").send().await.expect(200).json();
+    let noted: Vec<Value> = noted.as_array().expect("a list").iter().map(|row| row["metadata"].clone()).collect();
+    let both = json!({"edition": "pro", "invoice": 7, "note": {"at": "home", "by": "Ada"}});
+    assert_eq!(noted, [both, json!({"invoice": 8}), json!({"invoice": 9})]);
+}
+
+#[tokio::test]
 async fn downloads_past_permissions_and_events_that_wait_go_along() {
     let (registry, one, other) = shop().await;
     let hook = json!({"url": "https://shop.test/hooks", "events": ["download.first"]});
