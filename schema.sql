@@ -372,7 +372,7 @@ CREATE TABLE tokens (
 , customer_id TEXT
   GENERATED ALWAYS AS (CAST(metadata ->> '$.customer_id' AS TEXT)) VIRTUAL, order_id TEXT
   GENERATED ALWAYS AS (CAST(metadata ->> '$.order_id' AS TEXT)) VIRTUAL, customer_email TEXT
-  GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER, consumer_id INTEGER REFERENCES consumers (id) ON DELETE CASCADE) STRICT;
+  GENERATED ALWAYS AS (lower(metadata ->> '$.customer_email')) VIRTUAL, revision INTEGER NOT NULL DEFAULT 0, previous_hash TEXT, previous_until INTEGER, consumer_id INTEGER REFERENCES consumers (id) ON DELETE CASCADE, downloads INTEGER NOT NULL DEFAULT 0, last_download_at INTEGER) STRICT;
 
 CREATE TABLE upstream_feeds (
   repository_id INTEGER PRIMARY KEY REFERENCES repositories (id) ON DELETE CASCADE,

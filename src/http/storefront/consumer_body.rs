@@ -284,6 +284,10 @@ pub struct ConsumerTokenView {
     created_at: String,
     /// Up to six minutes behind.
     last_used_at: Option<String>,
+    /// Installs that composer reported with it, whatever its secret was then.
+    downloads: i64,
+    /// When the last of them was.
+    last_download_at: Option<String>,
     /// When it ends; null is never.
     expires_at: Option<String>,
     /// Until when the token works that this one has replaced, while it does.
@@ -299,6 +303,8 @@ impl From<TokenRow> for ConsumerTokenView {
             token: None,
             created_at: php_date(row.created_at),
             last_used_at: row.last_used_at.map(php_date),
+            downloads: row.downloads,
+            last_download_at: row.last_download_at.map(php_date),
             expires_at: row.expires_at.map(php_date),
             previous_valid_until: None,
         }

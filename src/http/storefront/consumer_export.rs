@@ -29,7 +29,8 @@ pub struct ConsumerExportView {
     /// The consumers that became part of it: `consumer_id`, `merged_at`.
     #[schema(value_type = Vec<Object>)]
     merged: Vec<Value>,
-    /// Its tokens and its key pair, revoked ones too: `id`, `description`, `created_at`, `last_used_at`, `revoked_at`.
+    /// Its tokens and its key pair, revoked ones too: `id`, `description`, `created_at`, `last_used_at`, `downloads`,
+    /// `last_download_at`, `revoked_at`.
     #[schema(value_type = Vec<Object>)]
     tokens: Vec<Value>,
     /// Its permissions.

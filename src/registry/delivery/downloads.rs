@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use composer::PackageName;
 use serde_json::json;
 
-use crate::registry::access::caller::Caller;
+use crate::registry::access::caller::{Caller, Subject};
 use crate::registry::access::view::{VersionFilter, View};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::dates::day_number;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::kernel::network::Network;
 use crate::registry::packages::read::visible_package;
-use crate::store::delivery::downloads::{By, Days, Install, count, of_versions};
+use crate::store::delivery::downloads::{By, Days, Install, count, count_for_seat, of_versions};
 use crate::store::kernel::webhook_events::{KeyUse, note_network, notify_first_downloads};
 use crate::store::packages::versions::SlimVersion;
 
@@ -56,7 +56,11 @@ pub fn count_installs(
         note_network(organization, by)
     });
     let by = By { subject: &subject, consumer_id: caller.consumer_id, address, at: now, day };
-    let batch = (notification, key_use, count(organization, by, &installs));
+    let seat = match (&caller.subject, caller.consumer_id) {
+        (Subject::Token { id }, Some(_)) => Some(count_for_seat(organization, *id, now, &installs)),
+        _ => None,
+    };
+    let batch = (notification, key_use, count(organization, by, &installs), seat);
     let database = app.ports.database.clone();
     app.ports.tasks.wait_until(Box::pin(async move {
         if let Err(error) = database.ask(batch).await {

@@ -37,6 +37,10 @@ pub struct TokenRow {
     pub created_at: Millis,
     /// When it was last presented; up to ten minutes behind.
     pub last_used_at: Option<Millis>,
+    /// Installs that were reported with it, while it was a consumer's.
+    pub downloads: i64,
+    /// When the last of them was.
+    pub last_download_at: Option<Millis>,
     /// When it was revoked.
     pub revoked_at: Option<Millis>,
     /// Counts its changes.
@@ -56,8 +60,8 @@ pub struct TokenRow {
 
 macro_rules! columns_but_expiry {
     () => {
-        "id, uid, organization_id, description, scopes, metadata, created_at, last_used_at, revoked_at, revision,
-         consumer_id,
+        "id, uid, organization_id, description, scopes, metadata, created_at, last_used_at, downloads, last_download_at,
+         revoked_at, revision, consumer_id,
          (SELECT o.slug FROM organizations o WHERE o.id = tokens.organization_id) AS organization_slug,
          coalesce(rate_limit_max, (SELECT c.rate_limit_max FROM consumers c WHERE c.id = tokens.consumer_id))
              AS rate_limit_max,

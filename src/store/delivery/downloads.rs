@@ -60,6 +60,19 @@ pub fn count(organization: OrganizationId, by: By<'_>, installs: &[Install]) -> 
     )
 }
 
+/// The statement that counts `installs` for the consumer's credential that reported them, by its primary key. What is not there is
+/// passed over.
+pub fn count_for_seat(organization: OrganizationId, token_id: i64, at: Millis, installs: &[Install]) -> Stmt {
+    Stmt::new(
+        "UPDATE tokens SET downloads = downloads + n.count, last_download_at = ?3
+           FROM (SELECT count(*) AS count FROM json_each(?4) j
+                  CROSS JOIN packages p ON p.organization_id = ?1 AND p.name = j.value ->> 'name'
+                  CROSS JOIN versions v ON v.package_id = p.id AND v.normalized = j.value ->> 'version') n
+          WHERE tokens.id = ?2 AND tokens.organization_id = ?1 AND tokens.consumer_id IS NOT NULL AND n.count > 0",
+        [organization.into(), token_id.into(), at.into(), json!(installs).to_string().into()],
+    )
+}
+
 /// A range of days, each counted since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Days {

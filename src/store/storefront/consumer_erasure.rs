@@ -141,7 +141,8 @@ pub fn own_rows(organization: OrganizationId, id: i64, limit: i64) -> [Query<Vec
         Query::all(
             "SELECT json_object('id', t.uid, 'description', t.description,
                         'created_at', datetime(t.created_at / 1000, 'unixepoch'),
-                        'last_used_at', datetime(t.last_used_at / 1000, 'unixepoch'),
+                        'last_used_at', datetime(t.last_used_at / 1000, 'unixepoch'), 'downloads', t.downloads,
+                        'last_download_at', datetime(t.last_download_at / 1000, 'unixepoch'),
                         'revoked_at', datetime(t.revoked_at / 1000, 'unixepoch')) AS entry, count(*) OVER () AS total
                FROM tokens t WHERE t.organization_id = ?1 AND t.consumer_id = ?2 ORDER BY t.id LIMIT ?3",
             args.clone(),

@@ -285,7 +285,11 @@ async fn a_first_download_is_told_if_and_only_if_it_is_counted() {
                 registry.run_until_idle().await;
             })
             .await;
-        assert_eq!((calls.round_trips, calls.statements), (1, 2));
+        assert_eq!(
+            (calls.round_trips, calls.statements),
+            (1, 3),
+            "what is told, and what is counted for consumer and seat"
+        );
         assert_eq!((count(&registry, "webhook_deliveries"), count(&registry, "downloads")), (1, 1), "{timing:?}");
     }
 }
