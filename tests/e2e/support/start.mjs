@@ -12,13 +12,15 @@ import { ADMIN_TOKEN, ENCRYPTION_KEY } from "./registry.mjs";
 const START_TIMEOUT = 60_000;
 
 /**
- * Runs it until it is ready; `meanwhile` is called with its address every 50 ms until then. The result is asked as the registry of `startRegistry` is; `exit` becomes
- * `{ code, output }` when it has ended, however.
+ * Runs it until it is ready; `meanwhile` is called with its address every 50 ms until then. `command` is what is typed: where it
+ * exports PORT and STATE_DIR, a port and a folder of the test's own are filled in. The result is asked as the registry of
+ * `startRegistry` is; `exit` becomes `{ code, output }` when it has ended, however.
  */
-export async function startByHand({ meanwhile } = {}) {
+export async function startByHand({ meanwhile, command = "npm start --silent" } = {}) {
   const state = mkdtempSync(join(tmpdir(), "rostrum-start-"));
   const port = await freePort();
-  const child = spawn("npm", ["start", "--silent"], {
+  const filledIn = command.replace(/PORT=\S+/, `PORT=${port}`).replace(/STATE_DIR=\S+/, `STATE_DIR=${state}`);
+  const child = spawn("bash", ["-c", filledIn], {
     cwd: root,
     detached: true,
     env: { ...process.env, PORT: String(port), STATE_DIR: state, ADMIN_TOKEN, ENCRYPTION_KEY },
