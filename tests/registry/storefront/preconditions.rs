@@ -36,6 +36,12 @@ async fn a_change_of_what_somebody_else_changed_is_refused_and_does_nothing() {
         ("consumer", &renamed, (Method::PUT, "consumer", json!({"status": 0}))),
         ("consumer", &renamed, (Method::DELETE, "consumer", Value::Null)),
         ("consumer", &renamed, (Method::PUT, "customer", json!({"status": 0}))),
+        // A sale changes nothing of the consumer itself.
+        (
+            "consumer",
+            &renamed,
+            (Method::PUT, "customer", json!({"entitlements": [{"package": "acme/second", "version": "*"}]})),
+        ),
     ];
     for (read, (other_method, other_path, other_body), (method, path, body)) in cases {
         let (registry, consumer) = shop().await;
