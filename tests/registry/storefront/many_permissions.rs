@@ -159,6 +159,13 @@ async fn a_bulk_request_stops_where_one_request_may_do_no_more_and_says_where_to
          INSERT INTO tokens (uid, organization_id, hash, description, scopes, metadata, created_at, consumer_id)
          SELECT 'u' || c.id || '-' || i, 1, 'h' || c.id || '-' || i, 'seat', '[]', '{}', 0, c.id FROM consumers c, n",
     );
+    registry.database.execute("UPDATE grants SET order_id = 'large'");
+    let order = "/permissions?order_id=large";
+    let until = json!({"updates_until": "2030-01-01 00:00:00"});
+    for request in [registry.storefront_delete(order), registry.storefront_patch(order, &until)] {
+        let refused = request.send().await.expect(409).json();
+        assert!(refused["error"].as_str().is_some_and(|text| text.ends_with("POST /permissions/bulk.")), "{refused}");
+    }
     let request = |after: &Value| json!({"filter": {"package": "acme/first"}, "delete": true, "after": after});
     registry.meter.reset();
     let first = registry.storefront_post("/permissions/bulk", &request(&json!(0))).send().await.expect(200).json();
@@ -257,5 +264,15 @@ async fn what_nobody_can_install_by_a_permission_is_said_and_strictly_refused() 
             registry.storefront_put(&list, &json!([])).send().await.expect(200);
         }
     }
-    registry.storefront_post("/permissions?strict=2", &json!({})).send().await.expect(400);
+    let fine = json!({"consumer_id": consumer, "package": "acme/first", "version": "^5"});
+    let refused = registry.storefront_post("/permissions?strict=2", &fine).send().await.expect(400).json();
+    assert_eq!(refused["details"], json!({"strict": ["must be 1 or 0"]}));
+    let new = json!({"email": "new@example.com", "entitlements": [{"package": "acme/typo", "version": "*"}]});
+    for request in [
+        registry.storefront_post("/consumers?strict=1", &new),
+        registry.storefront_put("/consumers/by-customer/77?strict=1", &new),
+    ] {
+        request.send().await.expect(400);
+    }
+    assert_eq!(registry.database.rows("SELECT 1 FROM consumers").len(), 2, "nobody is made");
 }

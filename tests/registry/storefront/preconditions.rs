@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, TestConsumer, TestRegistry, TestRequest};
+use crate::support::{ADMIN, TestConsumer, TestRegistry, TestRequest, statuses_of_concurrent};
 
 async fn shop() -> (TestRegistry, TestConsumer) {
     let registry = TestRegistry::new();
@@ -67,6 +67,21 @@ async fn a_change_of_what_somebody_else_changed_is_refused_and_does_nothing() {
         assert!(reply.status < 300, "{method} {path}: {}", reply.text());
         assert_ne!(state(), before, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_consumer_that_changes_while_it_is_deleted_under_a_precondition_stays() {
+    let (registry, consumer) = shop().await;
+    let path = format!("/consumers/{}", consumer.id);
+    let tag = registry.storefront_get(&path).send().await.expect(200).header("etag").to_owned();
+    let requests = [
+        registry.storefront_delete(&path).header("if-match", &tag),
+        registry.storefront_patch(&path, &json!({"email": "new@example.com"})),
+    ];
+    let statuses = statuses_of_concurrent(requests).await;
+    assert!(statuses != [200, 204], "what was changed was deleted unseen");
+    let is_there = registry.storefront_get(&path).send().await.status == 200;
+    assert_eq!(is_there, statuses.contains(&200), "{statuses:?}");
 }
 
 #[tokio::test]

@@ -165,6 +165,23 @@ async fn the_consumer_of_a_customer_is_made_with_its_permissions_or_changed() {
 }
 
 #[tokio::test]
+async fn what_a_shop_notes_of_a_permission_is_bounded() {
+    let (registry, consumer) = shop().await;
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"consumer_id": consumer.id, "package": "acme/first", "version": "1.*"});
+        body[field] = value;
+        registry.storefront_post("/permissions", &body)
+    };
+    let too_much = json!({"note": "x".repeat(1000)});
+    for (field, value) in [("order_id", json!("")), ("order_id", json!("7".repeat(256))), ("metadata", too_much)] {
+        let refused = with(field, value).send().await.expect(400).json();
+        assert!(refused["details"][field].is_array(), "{refused}");
+    }
+    with("order_id", json!("7".repeat(255))).send().await.expect(201);
+    with("metadata", json!({"note": "x".repeat(980)})).send().await.expect(201);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_customers_entitlements_is_named_the_same_whether_the_customer_is_known_or_not() {
     let (registry, _) = shop().await;
     let wrong = json!({
