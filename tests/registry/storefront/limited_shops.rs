@@ -300,3 +300,17 @@ async fn a_consumer_that_is_made_again_or_known_shows_its_key_to_who_may_see_it_
     let whole = shops.registry.get(&format!("/api/storefront/consumers/{}", made.id)).bearer(ADMIN);
     assert_eq!(whole.send().await.expect(200).json()["private_key"], json!(made.private_key));
 }
+
+#[tokio::test]
+async fn a_consumer_is_not_made_with_what_its_shop_does_not_sell() {
+    let shops = shops().await;
+    let before = shops.state();
+    let new = json!({
+        "email": "new@example.com",
+        "entitlements": [{"package": "acme/lib", "version": "1.*"}, {"package": "other/lib", "version": "1.*"}],
+    });
+    for (method, path) in [(Method::POST, "/consumers"), (Method::PUT, "/consumers/by-customer/77")] {
+        shops.request(method, path).json(&new).send().await.expect(403);
+        assert_eq!(shops.state(), before, "{path}");
+    }
+}

@@ -214,6 +214,8 @@ async fn the_same_fields_in_another_order_are_the_same_request() {
     let again = send(r#"{ "order_id":"1001","email":"one@example.com" }"#).await.expect(201);
     assert_eq!((again.header("idempotency-replayed"), again.json()), ("true", first.json()));
     send(r#"{"email": "one@example.com", "order_id": "1002"}"#).await.expect(409);
+    let strictly = registry.post("/api/storefront/consumers?strict=1").bearer(ADMIN).header("idempotency-key", "order");
+    strictly.body(r#"{"email": "one@example.com", "order_id": "1001"}"#).send().await.expect(409);
     assert_eq!(registry.database.rows("SELECT count(*) AS n FROM consumers"), [json!({"n": 1})]);
 }
 
@@ -244,6 +246,7 @@ async fn what_changes_nothing_leaves_its_key_free() {
         (path.as_str(), json!([])),
         ("/permissions/bulk", json!({"filter": {"package": "acme/lib"}, "delete": true, "dry_run": true})),
         ("/permissions/bulk", json!({"filter": {"package": "acme/nothing"}, "delete": true})),
+        ("/consumers/import", json!([{"email": "neither a key nor a customer"}])),
     ] {
         keyed(&registry, path, &body).send().await.expect(200);
         assert_eq!(registry.database.rows("SELECT 1 FROM idempotency_keys").len(), 0, "{path} {body}");
