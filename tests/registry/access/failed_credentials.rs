@@ -109,6 +109,7 @@ async fn one_bad_client_that_repeats_itself_locks_nobody_out() {
     let token = forged(&registry, TokenKind::Access);
     for _ in 0..3 * MAX_FAILURES_PER_HOST {
         from(registry.get("/packages.json").bearer(&token), ATTACKER).send().await.expect(401);
+        from(registry.get("/packages.json").bearer("no-token-at-all"), ATTACKER).send().await.expect(401);
     }
     from(registry.get("/packages.json").bearer(&forged(&registry, TokenKind::Access)), ATTACKER)
         .send()

@@ -1,7 +1,7 @@
 //! Links in zips, by whatever system the zip says that it was made on.
 
 use crate::support::TestRegistry;
-use crate::support::zips::{ZipEntry, made_on, package_with, text, with_file_type};
+use crate::support::zips::{ZipEntry, made_on, package_with, text, with_file_type, zip_of};
 
 #[tokio::test]
 async fn the_bits_of_a_link_are_believed_whatever_system_the_zip_was_made_on() {
@@ -38,4 +38,16 @@ async fn devices_sockets_and_pipes_are_refused() {
         let reason = "the entry device is neither a file nor a directory nor a symlink";
         assert!(reply.text().contains(reason), "{mode:o}: {}", reply.text());
     }
+}
+
+#[tokio::test]
+async fn a_zip_of_more_than_twenty_thousand_files_is_refused() {
+    let names: Vec<String> = (0..20_000).map(|number| format!("f{number}")).collect();
+    let mut entries: Vec<ZipEntry<'_>> = names.iter().map(|name| text(name, "")).collect();
+    entries.push(text("composer.json", r#"{"name":"acme/lib"}"#));
+    let registry = TestRegistry::new();
+    let reply = registry.upload("acme/lib", "1.0.0", zip_of(&entries)).await.expect(400);
+    assert!(reply.text().contains("it has more than 20000 files and directories"), "{}", reply.text());
+    entries.remove(0);
+    registry.upload("acme/lib", "1.0.0", zip_of(&entries)).await.expect(201);
 }

@@ -138,5 +138,6 @@ async fn a_zip_that_is_refused_stays_where_another_version_has_it() {
     let token = registry.reader().await;
     read(&registry, &token, LIB).await.expect(200);
     registry.get("/dist/vendor/lib/1.1.0.zip").basic(&token).composer().send().await.expect(404);
+    assert_eq!(registry.blobs.keys().len(), 1, "it is not to be fetched again");
     assert_eq!(download(&registry).await.expect(200).body, stored);
 }
