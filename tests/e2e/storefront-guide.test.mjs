@@ -121,7 +121,8 @@ test("what is withdrawn is not required any more, goes on for who has it, and is
   const zip = await registry.request(`/dist/${EXTENSION}/5.0.0.zip`, { headers });
   assert.equal(zip.status, 200);
   assert.ok((await zip.arrayBuffer()).byteLength > 0);
-  const told = await registry.request(`/security-advisories?packages[]=${EXTENSION}`, { method: "POST", headers });
+  const body = new URLSearchParams({ "packages[]": EXTENSION });
+  const told = await registry.request("/security-advisories", { method: "POST", headers, body });
   assert.deepEqual((await told.json()).advisories[EXTENSION].map(({ title }) => title), ["Path traversal in the importer"]);
 });
 
