@@ -24,9 +24,9 @@ const PACKAGES = [
 const WASM_LIMIT = 128 - 24 - 24;
 
 /**
- * The worker is wanted to answer meanwhile within …, in ms. The local bucket writes and copies zips on the one thread of the
- * runtime, and nothing is answered until that is done; R2 does it elsewhere. So zips of up to … bytes are kept in memory, and
- * of larger ones, which do not fit there, it is only shown.
+ * The worker is wanted to answer meanwhile within …, in ms. A large archive gets its name when it is built, for which the local
+ * bucket copies it on the one thread of the runtime, and nothing is answered until that is done: of zips beyond … bytes it says
+ * more about the bucket than about the worker. R2 copies elsewhere.
  */
 const WANTED = 100;
 const JUDGED = 50e6;
@@ -47,7 +47,7 @@ export async function archives() {
 /** Syncs a repository in a workerd of its own and downloads its archive, which by then was built or refused. */
 async function attempt(host, { title, name, make, bytes }) {
   make(host, name);
-  const registry = await startRegistry({ instrumented: true, bucketInMemory: bytes <= JUDGED });
+  const registry = await startRegistry({ instrumented: true });
   try {
     const token = await issueToken(registry);
     const health = watchHealth(registry);

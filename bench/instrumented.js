@@ -1,9 +1,8 @@
 // The registry with a count of what it asks the database, and a log of what each job took. What asks the database is
-// slower for it, and nothing else is. With `BUCKET_IN_MEMORY` it keeps its zips in JavaScript's memory.
+// slower for it, and nothing else is.
 //
 // The bytes of a batch are those of its parameters as JavaScript holds them: a byte a character, or two when any is
 // beyond Latin-1.
-import { R2Bucket } from "./bucket.js";
 import { wasmBytes } from "./memory.js";
 import Registry from "./index.js";
 
@@ -54,8 +53,7 @@ const bytesOf = (text) => (/[^\0-\xff]/.test(text) ? 2 : 1) * text.length;
 
 export default class extends Registry {
   constructor(context, env) {
-    const bucket = env.BUCKET_IN_MEMORY ? new R2Bucket() : env.ARTIFACTS;
-    super(context, { ...env, DB: counted(env.DB), ARTIFACTS: bucket });
+    super(context, { ...env, DB: counted(env.DB) });
   }
 
   fetch(request) {

@@ -35,7 +35,7 @@ export function script(name, contents, options = {}) {
 
 /** What stands before the registry's own module when its jobs are looked at. */
 function instruments() {
-  return ["instrumented.js", "bucket.js", "memory.js"].map((name) => ({
+  return ["instrumented.js", "memory.js"].map((name) => ({
     type: "ESModule",
     path: join(build, name),
     contents: readFileSync(new URL(name, import.meta.url), "utf8"),
@@ -48,9 +48,9 @@ const REPORT = /^bench: (.*)$/;
 /**
  * Starts the registry, with the workers `beside` in the same process. `state`: a folder to keep, or else a new one that
  * vanishes at the end. An `instrumented` one tells what its jobs take (`job`), its memory (`wasmMegabytes`) and what it asks the database (`calls`).
- * One that is `inspected` tells what JavaScript holds, too (`heapMegabytes`). An instrumented one may have its `bucketInMemory`.
+ * One that is `inspected` tells what JavaScript holds, too (`heapMegabytes`).
  */
-export async function startRegistry({ state, instrumented = false, inspected = false, bucketInMemory = false, beside } = {}) {
+export async function startRegistry({ state, instrumented = false, inspected = false, beside } = {}) {
   const folder = state ?? temporaryFolder();
   const jobs = [];
   const worker = await startWorker({
@@ -59,7 +59,7 @@ export async function startRegistry({ state, instrumented = false, inspected = f
     beside,
     inspectorPort: inspected ? 0 : undefined,
     options: { name: "registry", ...DIRECT },
-    bindings: { ADMIN_TOKEN, ENCRYPTION_KEY, BUCKET_IN_MEMORY: bucketInMemory ? "yes" : "" },
+    bindings: { ADMIN_TOKEN, ENCRYPTION_KEY },
     onLog({ message }) {
       const report = REPORT.exec(message);
       if (report) jobs.push(JSON.parse(report[1]));
