@@ -1,6 +1,8 @@
 //! What many operations have in common: failures that any of them can end in, and headers. Each is declared once, as a
 //! component, and added wherever it applies; what a handler itself says about a status stays.
 
+use std::collections::HashSet;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -31,9 +33,9 @@ pub fn complete(document: &mut Value, operations: &[OperationInfo]) {
     reject_unknown_fields(document);
     make_operation_ids_unique(document);
     for info in operations {
-        add_organization(document, info);
         let operation = &mut document["paths"][openapi_path(&info.path)][method_name(info)];
         let Some(operation) = operation.as_object_mut() else { continue };
+        add_organization(operation, info);
         add_security(operation, info);
         add_parameters(operation, info);
         add_idempotency(operation, info);
@@ -43,9 +45,7 @@ pub fn complete(document: &mut Value, operations: &[OperationInfo]) {
 }
 
 /// The path parameter that the mount of a surface has.
-fn add_organization(document: &mut Value, info: &OperationInfo) {
-    let operation = &mut document["paths"][openapi_path(&info.path)][method_name(info)];
-    let Some(operation) = operation.as_object_mut() else { return };
+fn add_organization(operation: &mut Operation, info: &OperationInfo) {
     if !info.path.contains(&format!("{{{ORGANIZATION_PARAM}}}")) || has_parameter(operation, ORGANIZATION_PARAM) {
         return;
     }
@@ -75,19 +75,24 @@ fn add_security(operation: &mut Operation, info: &OperationInfo) {
 /// A handler of both PUT and PATCH has one name, and so has one that every organization has at its own address; in the
 /// document each operation has its own.
 fn make_operation_ids_unique(document: &mut Value) {
-    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
-        if path.starts_with("/org/") {
-            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
-                let id = operation["operationId"].as_str().unwrap_or_default();
-                if !id.contains("_organization_") {
-                    operation["operationId"] = json!(["organization_", id].concat());
-                }
-            }
-        }
+    let mut names = HashSet::new();
+    for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         let name =
             item["patch"]["operationId"].as_str().and_then(|name| name.strip_prefix("update_")).map(str::to_owned);
         if let Some(name) = name.filter(|_| item["put"]["operationId"] == item["patch"]["operationId"]) {
             item["put"]["operationId"] = json!(format!("replace_{name}"));
+        }
+    }
+    // Those at the root come first.
+    for organizations in [false, true] {
+        let paths = document["paths"].as_object_mut().into_iter().flatten();
+        for (_, item) in paths.filter(|(path, _)| path.starts_with("/org/") == organizations) {
+            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                let Some(name) = operation["operationId"].as_str().map(str::to_owned) else { continue };
+                if !names.insert(name.clone()) {
+                    operation["operationId"] = json!(format!("organization_{name}"));
+                }
+            }
         }
     }
 }

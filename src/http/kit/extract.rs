@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::http::kit::form;
 use crate::http::kit::handler::{BufferedRequest, Extract};
 use crate::http::kit::surface::Surface;
-use crate::http::kit::tenant::ORGANIZATION_PARAM;
+use crate::http::kit::tenant::{ORGANIZATION_PARAM, Tenant};
 use crate::json::{self, JsonError, Spelling};
 use crate::registry::kernel::app::App;
 use crate::registry::kernel::failure::{Failure, Kind};
@@ -175,10 +175,12 @@ pub struct SurfaceUrl(pub String);
 impl Extract for SurfaceUrl {
     fn extract(request: &mut BufferedRequest) -> Result<Self, Failure> {
         let (origin, surface) = (base_url(&request.parts)?, Surface::of(&request.parts)?);
-        let params = path_params(request)?;
-        let slug = params.iter().find(|(name, _)| name == ORGANIZATION_PARAM).map_or("", |(_, slug)| slug);
-        let mount = surface.mount.replace(&format!("{{{ORGANIZATION_PARAM}}}"), slug);
-        Ok(Self(origin + &mount))
+        match Tenant::extract(request)? {
+            Tenant::Named(slug) => {
+                Ok(Self(origin + &surface.mount.replace(&format!("{{{ORGANIZATION_PARAM}}}"), &slug)))
+            }
+            Tenant::Root | Tenant::OfCaller => Ok(Self(origin + surface.mount)),
+        }
     }
 }
 

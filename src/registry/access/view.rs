@@ -229,6 +229,11 @@ impl View {
         Self { shows_source: false, ..self }
     }
 
+    /// Whether a package of which it lets `filter` through is shown as it is stored.
+    pub fn shows_whole(&self, filter: &VersionFilter<'_>) -> bool {
+        matches!(filter, VersionFilter::All) && self.shows_source
+    }
+
     /// Whether it shows where a version's sources are: the address of a git repository.
     pub fn shows_source(&self) -> bool {
         self.shows_source

@@ -33,15 +33,16 @@ pub fn document_text(
     view: &View,
     wanted: DocumentRequest<'_>,
 ) -> Result<String, Fault> {
-    let minified = match seen {
+    let mut minified = match seen {
         None => documents.texts(wanted.part).map(Cow::Borrowed).collect(),
         Some(seen) => subset(documents, seen, view, wanted)?,
     };
     let text = match wanted.form {
-        DocumentForm::Minified => minified.concat(),
-        DocumentForm::KeyedByVersion => keyed_by_version(minified.iter().map(AsRef::as_ref), wanted.name)?,
+        // It is one, as composer asks for either.
+        DocumentForm::Minified => minified.pop().unwrap_or_default(),
+        DocumentForm::KeyedByVersion => Cow::Owned(keyed_by_version(minified.iter().map(AsRef::as_ref), wanted.name)?),
     };
-    let text = if wanted.part == DocumentKind::Both { addressed_by_version(&text) } else { text };
+    let text = if wanted.part == DocumentKind::Both { Cow::Owned(addressed_by_version(&text)) } else { text };
     Ok(absolute(&text, wanted.base_url))
 }
 
@@ -53,19 +54,10 @@ fn subset<'a>(
 ) -> Result<Vec<Cow<'a, str>>, Fault> {
     let audience = if view.shows_source() { Audience::Developers } else { Audience::Customers };
     let [stable, dev] = documents.indexed(wanted.name)?;
-    let of_kind = |kind, indexed: &IndexedDocument, positions: &[usize]| {
-        documents
-            .texts(kind)
-            .map(|text| Cow::Owned(indexed.subset(text, wanted.name, positions, audience)))
-            .collect::<Vec<_>>()
+    let both = [(DocumentKind::Stable, stable, &seen.stable), (DocumentKind::Dev, dev, &seen.dev)];
+    let wanted_ones = both.into_iter().filter(|(kind, ..)| wanted.part.has(*kind));
+    let part = |(kind, indexed, positions): (_, &IndexedDocument, &Vec<usize>)| {
+        documents.texts(kind).map(|text| Cow::Owned(indexed.subset(text, wanted.name, positions, audience))).collect()
     };
-    let mut texts = Vec::new();
-    for (kind, indexed, positions) in
-        [(DocumentKind::Stable, stable, &seen.stable), (DocumentKind::Dev, dev, &seen.dev)]
-    {
-        if wanted.part.has(kind) {
-            texts.extend(of_kind(kind, indexed, positions));
-        }
-    }
-    Ok(texts)
+    Ok(wanted_ones.flat_map(|one| -> Vec<Cow<'a, str>> { part(one) }).collect())
 }

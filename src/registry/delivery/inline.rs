@@ -2,7 +2,7 @@
 //! `{"packages": {name: {version: {…}}}}`.
 //!
 //! It is written package by package while it is sent, so that it takes no more memory however many there are: at a time, the
-//! stored documents of some packages ([`MAX_BYTES`]) and one of them in full. What upstreams have is not part of it: nobody
+//! stored documents of some packages ([`AT_ONCE`]) and one of them in full. What upstreams have is not part of it: nobody
 //! has asked for that yet.
 
 use std::any::Any;
@@ -18,16 +18,16 @@ use crate::registry::delivery::document_text::{DocumentRequest, document_text};
 use crate::registry::delivery::filtered::VisibleVersions;
 use crate::registry::delivery::metadata::Body;
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::batches::{BatchLimits, batches};
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::documents::{DocumentKind, assemble};
 use crate::store::kernel::organizations::revisions;
 use crate::store::packages::inline::{self, NamedPart, SizedPackage};
 
-/// Bytes of stored documents that one statement reads, besides those of one package however large, and that are kept while the
-/// reader takes its time: a hundred readers that stall hold 50 MB. 2,000 packages of 50 versions, 25 kB each, take 100 statements
-/// of the thousand that a request may run.
+/// Packages whose stored documents one statement reads, which are kept while the reader takes its time: a hundred readers that
+/// stall hold 50 MB. 2,000 packages of 50 versions, 25 kB each, take 100 statements of the thousand that a request may run.
+const AT_ONCE: BatchLimits = BatchLimits { bytes: MAX_BYTES, items: MAX_PACKAGES };
 const MAX_BYTES: usize = 512 << 10;
-/// Packages whose documents one statement reads.
 const MAX_PACKAGES: usize = 200;
 /// What the text of one package's document stands in.
 const ENVELOPE: (&str, &str) = ("{\"packages\":{", "}}");
@@ -38,7 +38,7 @@ struct Inline {
     view: Arc<View>,
     base_url: String,
     /// The names whose documents are read next, a statement each.
-    batches: VecDeque<Vec<String>>,
+    batches: VecDeque<Vec<SizedPackage>>,
     /// What was read of packages that are not written yet.
     parts: VecDeque<NamedPart>,
     state: State,
@@ -77,26 +77,10 @@ pub async fn inline_document(app: &App, view: Arc<View>, base_url: String) -> Re
     let Body { etag, last_modified, .. } =
         Body::new(format!("{revision} {fingerprint:?} {base_url}"), revision, fingerprint);
     let is_seen = |package: &SizedPackage| !matches!(view.version_filter(&package.name), VersionFilter::Nothing);
-    let batches = batches(packages.into_iter().filter(is_seen));
+    let batches = batches(packages.into_iter().filter(is_seen), AT_ONCE, |package| package.bytes).into();
     let app = app.clone();
     let stream = Box::new(Inline { app, view, base_url, batches, parts: VecDeque::new(), state: State::Unopened });
     Ok(InlineDocument { etag, last_modified, stream })
-}
-
-fn batches(packages: impl Iterator<Item = SizedPackage>) -> VecDeque<Vec<String>> {
-    let mut batches: VecDeque<Vec<String>> = VecDeque::new();
-    let mut bytes = 0;
-    for SizedPackage { name, bytes: own } in packages {
-        bytes += own;
-        match batches.back_mut() {
-            Some(batch) if bytes <= MAX_BYTES && batch.len() < MAX_PACKAGES => batch.push(name),
-            _ => {
-                bytes = own;
-                batches.push_back(vec![name]);
-            }
-        }
-    }
-    batches
 }
 
 impl Inline {
@@ -113,7 +97,8 @@ impl Inline {
                     return Ok(Some(Bytes::from([comma, &text].concat())));
                 }
             }
-            let Some(names) = self.batches.pop_front() else { break };
+            let Some(batch) = self.batches.pop_front() else { break };
+            let names: Vec<&str> = batch.iter().map(|package| package.name.as_str()).collect();
             let parts = inline::documents(self.view.organization(), &names);
             self.parts = self.app.ports.database.ask(parts).await?.into();
         }
@@ -130,9 +115,8 @@ impl Inline {
         let name = PackageName::parse_ignoring_case(name).map_err(Failure::internal)?;
         let Some(documents) = assemble(parts, None)?.documents else { return Ok(None) };
         let scope = self.view.version_filter(name.as_str());
-        let is_whole = matches!(scope, VersionFilter::All) && self.view.shows_source();
         let look = || VisibleVersions::of(&scope, &documents, &name, self.view.shows_source());
-        let seen = if is_whole { None } else { Some(look()?) };
+        let seen = if self.view.shows_whole(&scope) { None } else { Some(look()?) };
         if seen.as_ref().is_some_and(|seen| seen.versions.is_empty()) {
             return Ok(None);
         }
@@ -165,8 +149,9 @@ mod tests {
     #[test]
     fn a_statement_reads_a_bounded_number_of_packages_and_of_bytes() {
         let package = |bytes| SizedPackage { name: "acme/lib".to_owned(), bytes };
-        let sizes =
-            |packages: Vec<SizedPackage>| batches(packages.into_iter()).iter().map(Vec::len).collect::<Vec<_>>();
+        let sizes = |packages: Vec<SizedPackage>| {
+            batches(packages, AT_ONCE, |package| package.bytes).iter().map(Vec::len).collect::<Vec<_>>()
+        };
         assert_eq!(sizes((0..450).map(|_| package(10)).collect()), [200, 200, 50]);
         let half = MAX_BYTES / 2;
         assert_eq!(sizes(vec![package(half), package(half), package(1), package(3 * half), package(1)]), [2, 1, 1, 1]);

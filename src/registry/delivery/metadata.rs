@@ -5,7 +5,6 @@
 //! versions that [`VersionFilter::sees`] lets through. Both are cached in the isolate under what they were made from, so that
 //! a warm request asks nobody.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,7 +177,7 @@ async fn visible_document(
         revision: documents.revision(),
         fingerprint: view.body_fingerprint(scope.fingerprint()),
     };
-    let is_whole = matches!(scope, VersionFilter::All) && view.shows_source();
+    let is_whole = view.shows_whole(&scope);
     let mut seen: Option<VisibleVersions> = None;
     if !is_whole {
         let fingerprint;
@@ -196,12 +195,8 @@ async fn visible_document(
     if !is_whole && seen.is_none() {
         seen = Some(VisibleVersions::of(&scope, &documents, wanted.name, view.shows_source())?);
     }
-    let notices = documents.notices();
-    let notices = seen
-        .as_ref()
-        .map_or_else(|| Cow::Borrowed(notices), |seen| Cow::Owned(notices.limited_to(Some(&seen.versions))));
     let mut text = document_text(&documents, seen.as_ref(), view, wanted)?;
-    notices.add_to(&mut text);
+    documents.notices().limited_to(seen.as_ref().map(|seen| seen.versions.as_slice())).add_to(&mut text);
     let body = Arc::new(Body::new(text, documents.revision(), key.fingerprint.in_form(wanted.form)));
     app.memory.slot::<BodyCache>().lock().put(key, ViewCacheEntry::Body(body.clone()), body.bytes.len());
     Ok(Lookup::Visible(body))

@@ -3,6 +3,7 @@
 pub mod address_policy;
 pub mod app;
 pub mod audit;
+pub mod batches;
 pub mod body_budget;
 pub mod cache;
 pub mod content_encoding;

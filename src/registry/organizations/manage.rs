@@ -10,8 +10,9 @@ use crate::registry::kernel::failure::{Failure, Kind};
 use crate::registry::kernel::ids::new_uid;
 use crate::registry::kernel::validation::FieldErrors;
 use crate::store::Update;
-use crate::store::kernel::organizations::{NewOrganization, insert, take_slug};
-use crate::store::organizations::profiles::{OrganizationChanges, OrganizationRow, by_id, update};
+use crate::store::organizations::profiles::{
+    NewOrganization, OrganizationChanges, OrganizationRow, by_id, insert, take_slug, update,
+};
 
 /// Most characters of a slug: as many as a host name may have between two dots.
 const MAX_SLUG: usize = 63;

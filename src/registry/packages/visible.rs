@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::registry::access::view::{Fingerprint, VersionFilter, View};
 use crate::registry::kernel::app::App;
+use crate::registry::kernel::batches::{BatchLimits, batches};
 use crate::registry::kernel::cache::BoundedCache;
 use crate::registry::kernel::failure::Failure;
 use crate::registry::packages::render::Standing;
@@ -89,7 +90,8 @@ pub async fn in_view(app: &App, view: &View, packages: Vec<ListedPackage>) -> Re
             }
         }
     }
-    for some in batches(unknown) {
+    let limits = BatchLimits { bytes: MAX_INDEX_BYTES, items: MAX_PACKAGES };
+    for some in batches(unknown, limits, |package| package.index_bytes) {
         find_out(app, view, some, &mut found).await?;
     }
     found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -98,23 +100,6 @@ pub async fn in_view(app: &App, view: &View, packages: Vec<ListedPackage>) -> Re
 
 fn key(package: &ListedPackage, filter: &VersionFilter<'_>) -> PartKey {
     PartKey { package_id: package.id, revision: package.revision, fingerprint: filter.fingerprint() }
-}
-
-/// The packages in as many groups as one statement each reads the versions of.
-fn batches(packages: Vec<ListedPackage>) -> Vec<Vec<ListedPackage>> {
-    let mut batches: Vec<Vec<ListedPackage>> = Vec::new();
-    let mut bytes = 0;
-    for package in packages {
-        bytes += package.index_bytes;
-        match batches.last_mut() {
-            Some(batch) if bytes <= MAX_INDEX_BYTES && batch.len() < MAX_PACKAGES => batch.push(package),
-            _ => {
-                bytes = package.index_bytes;
-                batches.push(vec![package]);
-            }
-        }
-    }
-    batches
 }
 
 /// Reads the versions of some packages, and remembers which of them `view` sees.

@@ -204,7 +204,7 @@ pub fn touch(organization: OrganizationId, touched: Touched, now: Millis) -> Stm
     )
 }
 
-// Across organizations: a request names one by its slug, and an operator makes them.
+// Across organizations: a request names one by its slug.
 
 /// An organization that a slug leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -224,37 +224,4 @@ pub async fn by_slug(db: &dyn Database, slug: &str) -> Result<Option<FoundOrgani
         [slug.into()],
     );
     db.ask(query).await
-}
-
-/// An organization about to be made.
-pub struct NewOrganization<'a> {
-    /// Public id.
-    pub uid: &'a str,
-    /// What its addresses have.
-    pub slug: &'a str,
-    /// What people call it.
-    pub name: &'a str,
-    /// What it is for.
-    pub description: Option<&'a str>,
-}
-
-/// Makes an organization that publishes nothing yet; `noted` is run right behind the change. A [`DatabaseError::Conflict`] says
-/// that the slug is taken.
-pub async fn insert(
-    db: &dyn Database,
-    new: NewOrganization<'_>,
-    now: Millis,
-    noted: Option<Stmt>,
-) -> Result<(), DatabaseError> {
-    let insert = Stmt::new(
-        "INSERT INTO organizations (uid, slug, name, description, revision, names_revision, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
-        [new.uid.into(), new.slug.into(), new.name.into(), new.description.into(), now.seconds().into(), now.into()],
-    );
-    db.ask((insert, noted, take_slug(new.slug))).await.map(drop)
-}
-
-/// The statement that forgets who had a slug before, now that somebody has it.
-pub fn take_slug(slug: &str) -> Stmt {
-    Stmt::new("DELETE FROM organization_slugs WHERE slug = ?1", [slug.into()])
 }

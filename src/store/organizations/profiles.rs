@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ports::{Millis, Stmt};
+use crate::ports::{Database, DatabaseError, Millis, Stmt};
 use crate::store::kernel::organizations::ListedPackage;
 use crate::store::{OrganizationId, Page, Query, Update};
 
@@ -83,7 +83,7 @@ pub fn packages_by_uids(organization: OrganizationId, uids: &[String]) -> Query<
     )
 }
 
-// Across organizations: a user may be in several of them, and ADMIN_TOKEN is in all.
+// Across organizations: a user may be in several of them, ADMIN_TOKEN is in all, and an operator makes them.
 
 /// Reads a page of the organizations that a user is a member of, by slug; of all of them for `None`.
 pub fn page(user_id: Option<i64>, page: Page) -> (Query<Vec<OrganizationRow>>, Query<i64>) {
@@ -103,4 +103,37 @@ pub fn page(user_id: Option<i64>, page: Page) -> (Query<Vec<OrganizationRow>>, Q
         [user_id.into()],
     );
     (rows, total)
+}
+
+/// An organization about to be made.
+pub struct NewOrganization<'a> {
+    /// Public id.
+    pub uid: &'a str,
+    /// What its addresses have.
+    pub slug: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+    /// What it is for.
+    pub description: Option<&'a str>,
+}
+
+/// Makes an organization that publishes nothing yet; `noted` is run right behind the change. A [`DatabaseError::Conflict`] says
+/// that the slug is taken.
+pub async fn insert(
+    db: &dyn Database,
+    new: NewOrganization<'_>,
+    now: Millis,
+    noted: Option<Stmt>,
+) -> Result<(), DatabaseError> {
+    let insert = Stmt::new(
+        "INSERT INTO organizations (uid, slug, name, description, revision, names_revision, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+        [new.uid.into(), new.slug.into(), new.name.into(), new.description.into(), now.seconds().into(), now.into()],
+    );
+    db.ask((insert, noted, take_slug(new.slug))).await.map(drop)
+}
+
+/// The statement that forgets who had a slug before, now that somebody has it.
+pub fn take_slug(slug: &str) -> Stmt {
+    Stmt::new("DELETE FROM organization_slugs WHERE slug = ?1", [slug.into()])
 }

@@ -39,7 +39,7 @@ pub fn packages(organization: OrganizationId, ranges: String) -> Query<Vec<Sized
 }
 
 /// Reads both documents of each of these packages and its version index, in the order of names and parts.
-pub fn documents(organization: OrganizationId, names: &[String]) -> Query<Vec<NamedPart>> {
+pub fn documents(organization: OrganizationId, names: &[&str]) -> Query<Vec<NamedPart>> {
     Query::all(
         "WITH named AS (
            SELECT p.id, p.name, p.revision, p.version_index FROM json_each(?2) n

@@ -33,7 +33,7 @@ use rostrum::registry::kernel::memory::Memory;
 use rostrum::registry::kernel::secrets::{Keyring, TokenHash};
 use rostrum::registry::operations::cron;
 use rostrum::registry::operations::jobs::perform;
-use rostrum::store::kernel::organizations::{NewOrganization, insert};
+use rostrum::store::organizations::profiles::{NewOrganization, insert};
 use serde_json::{Value, json};
 
 pub use client::{ORIGIN, TestRequest, TestResponse, send_concurrently, statuses_of_concurrent};

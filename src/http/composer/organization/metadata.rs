@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use composer::DocumentForm;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use crate::http::composer::metadata::{document_response, root_response};
 use crate::http::composer::schemas::{InlinePackages, PackageMetadata};
@@ -31,7 +31,6 @@ use crate::registry::packages::documents::DocumentKind;
 )]
 pub async fn get_organization_packages_json(
     auth: RequestAuth<PackagesRead>,
-    method: Method,
     SurfaceUrl(base_url): SurfaceUrl,
     preconditions: Preconditions,
 ) -> Result<Response, Failure> {
@@ -40,11 +39,11 @@ pub async fn get_organization_packages_json(
         return root_response(auth.app(), &view, &base_url, &preconditions).await;
     }
     let document = inline_document(auth.app(), view, base_url).await?;
-    Ok(inline_response(&method, &preconditions, document))
+    Ok(inline_response(&preconditions, document))
 }
 
-/// The response to a request with this method and these `preconditions`: the document, or `304` if the client has it.
-fn inline_response(method: &Method, preconditions: &Preconditions, document: InlineDocument) -> Response {
+/// The response to a request with `preconditions`: the document, or `304` if the client has it.
+fn inline_response(preconditions: &Preconditions, document: InlineDocument) -> Response {
     let InlineDocument { etag, last_modified, stream } = document;
     let date = http_date(last_modified);
     let value = |text: &str| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
@@ -58,11 +57,7 @@ fn inline_response(method: &Method, preconditions: &Preconditions, document: Inl
         return (StatusCode::NOT_MODIFIED, head).into_response();
     }
     let media_type = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    if method == Method::HEAD {
-        (head, media_type).into_response()
-    } else {
-        (head, media_type, streamed(stream)).into_response()
-    }
+    (head, media_type, streamed(stream)).into_response()
 }
 
 /// A package's metadata with all its versions, branches too.
